@@ -1,0 +1,299 @@
+package vectors
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Filter selects vectors by metadata. The zero Filter selects all. Build one
+// with [Equal], [In], [And] and their like; backends read its fields.
+//
+// A key that a vector lacks matches [Missing] and nothing else: NotEqual and
+// NotIn ask for a value that is there and differs, and [OrMissing] widens them.
+// A list matches Equal, In and StartsWith if one element does, NotEqual and NotIn
+// if none does, and an order never. Numbers compare as float64, and values of
+// different types are different. In with no values selects nothing, NotIn with
+// none is Exists. Filters may carry any number of values; backends split what
+// their service limits.
+//
+// These are the rules of S3 Vectors where AWS documents them
+// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-vectors-metadata-filtering.html)
+// and one reading where it is silent; backends send forms that mean the same
+// under every reading.
+type Filter struct {
+	Op     Op
+	Key    string
+	Values []any // string, float64 or bool
+	Of     []Filter
+}
+
+// An Op is an operator of a Filter.
+type Op string
+
+// The operators.
+const (
+	OpEqual      Op = "eq"
+	OpNotEqual   Op = "ne"
+	OpIn         Op = "in"
+	OpNotIn      Op = "nin"
+	OpLess       Op = "lt"
+	OpAtMost     Op = "lte"
+	OpMore       Op = "gt"
+	OpAtLeast    Op = "gte"
+	OpExists     Op = "exists"
+	OpMissing    Op = "missing"
+	OpStartsWith Op = "startsWith"
+	OpAnd        Op = "and"
+	OpOr         Op = "or"
+)
+
+// MaxFilterDepth is how deep filters may nest.
+const MaxFilterDepth = 16
+
+// A Value is what a filter compares with. Integers must be exact in a float64.
+type Value interface {
+	~string | ~bool | ~int | ~int32 | ~int64 | ~float32 | ~float64
+}
+
+// Equal matches a value equal to v, or a list with an element equal to v.
+func Equal[V Value](key string, v V) Filter { return compare(OpEqual, key, v) }
+
+// NotEqual matches a value that is there and does not match Equal.
+func NotEqual[V Value](key string, v V) Filter { return compare(OpNotEqual, key, v) }
+
+// In matches what Equal matches for one of vs.
+func In[V Value](key string, vs ...V) Filter { return compare(OpIn, key, vs...) }
+
+// NotIn matches a value that is there and does not match In.
+func NotIn[V Value](key string, vs ...V) Filter { return compare(OpNotIn, key, vs...) }
+
+// Less matches a number less than v.
+func Less(key string, v float64) Filter { return compare(OpLess, key, v) }
+
+// AtMost matches a number of v or less.
+func AtMost(key string, v float64) Filter { return compare(OpAtMost, key, v) }
+
+// More matches a number greater than v.
+func More(key string, v float64) Filter { return compare(OpMore, key, v) }
+
+// AtLeast matches a number of v or more.
+func AtLeast(key string, v float64) Filter { return compare(OpAtLeast, key, v) }
+
+// Exists matches a vector that has the key.
+func Exists(key string) Filter { return Filter{Op: OpExists, Key: key} }
+
+// Missing matches a vector that lacks the key.
+func Missing(key string) Filter { return Filter{Op: OpMissing, Key: key} }
+
+// StartsWith matches a string that begins with prefix, or a list with such an
+// element.
+func StartsWith(key, prefix string) Filter { return compare(OpStartsWith, key, prefix) }
+
+// OrMissing matches what f matches and every vector that lacks f's key. f is a
+// filter on one key.
+func OrMissing(f Filter) Filter { return Or(f, Missing(f.Key)) }
+
+// And matches what all match. Zero filters among them are dropped.
+func And(of ...Filter) Filter { return join(OpAnd, of) }
+
+// Or matches what any matches. A zero filter among them makes the whole zero.
+func Or(of ...Filter) Filter {
+	if slices.ContainsFunc(of, Filter.IsZero) {
+		return Filter{}
+	}
+	return join(OpOr, of)
+}
+
+func join(op Op, of []Filter) Filter {
+	of = slices.DeleteFunc(slices.Clone(of), Filter.IsZero)
+	switch len(of) {
+	case 0:
+		return Filter{}
+	case 1:
+		return of[0]
+	}
+	return Filter{Op: op, Of: of}
+}
+
+// IsZero reports whether f selects all.
+func (f Filter) IsZero() bool { return f.Op == "" && f.Key == "" && f.Values == nil && f.Of == nil }
+
+func compare[V Value](op Op, key string, vs ...V) Filter {
+	values := make([]any, len(vs))
+	for i, v := range vs {
+		switch r := reflect.ValueOf(v); {
+		case r.CanInt():
+			values[i] = float64(r.Int())
+		case r.CanFloat():
+			values[i] = r.Float()
+		case r.Kind() == reflect.Bool:
+			values[i] = r.Bool()
+		default:
+			values[i] = r.String()
+		}
+	}
+	return Filter{Op: op, Key: key, Values: values}
+}
+
+// Match reports whether metadata satisfies f, as every Index decides it.
+func (f Filter) Match(m Metadata) bool {
+	switch f.Op {
+	case "":
+		return true
+	case OpAnd:
+		return !slices.ContainsFunc(f.Of, func(g Filter) bool { return !g.Match(m) })
+	case OpOr:
+		return slices.ContainsFunc(f.Of, func(g Filter) bool { return g.Match(m) })
+	}
+	value, there := m[f.Key]
+	switch f.Op {
+	case OpExists:
+		return there
+	case OpMissing:
+		return !there
+	case OpEqual, OpIn:
+		return there && f.matchAny(value)
+	case OpNotEqual, OpNotIn:
+		return there && !f.matchAny(value)
+	case OpStartsWith:
+		return there && f.matchPrefix(value)
+	}
+	n, ok := value.(float64)
+	return ok && f.matchOrder(n)
+}
+
+func (f Filter) matchAny(value any) bool {
+	if list, ok := value.([]any); ok {
+		return slices.ContainsFunc(list, func(v any) bool { return slices.Contains(f.Values, v) })
+	}
+	return slices.Contains(f.Values, value)
+}
+
+func (f Filter) matchPrefix(value any) bool {
+	prefix, ok := operand[string](f)
+	if !ok {
+		return false
+	}
+	starts := func(v any) bool {
+		s, ok := v.(string)
+		return ok && strings.HasPrefix(s, prefix)
+	}
+	if list, ok := value.([]any); ok {
+		return slices.ContainsFunc(list, starts)
+	}
+	return starts(value)
+}
+
+func (f Filter) matchOrder(n float64) bool {
+	bound, ok := operand[float64](f)
+	if !ok {
+		return false
+	}
+	switch f.Op {
+	case OpLess:
+		return n < bound
+	case OpAtMost:
+		return n <= bound
+	case OpMore:
+		return n > bound
+	case OpAtLeast:
+		return n >= bound
+	}
+	return false
+}
+
+func operand[T any](f Filter) (v T, ok bool) {
+	if len(f.Values) == 1 {
+		v, ok = f.Values[0].(T)
+	}
+	return v, ok
+}
+
+// Validate reports an error that matches [ErrInvalid] unless an index with this
+// schema can evaluate f: known operators, operands of the right number and type,
+// no key that the index does not filter on.
+func (f Filter) Validate(s Schema) error { return f.validate(s, 0) }
+
+func (f Filter) validate(s Schema, depth int) error {
+	if f.IsZero() && depth == 0 {
+		return nil
+	}
+	if depth > MaxFilterDepth {
+		return fmt.Errorf("%w: a filter nests deeper than %d", ErrInvalid, MaxFilterDepth)
+	}
+	if f.Op == OpAnd || f.Op == OpOr {
+		return f.validateJoin(s, depth)
+	}
+	if f.Key == "" || !utf8.ValidString(f.Key) || len(f.Of) > 0 {
+		return fmt.Errorf("%w: filter %q on key %.80q: it needs a key of UTF-8 and takes no filters", ErrInvalid, f.Op, f.Key)
+	}
+	if slices.Contains(s.NonFilterable, f.Key) {
+		return fmt.Errorf("%w: filter on %q: the key is not filterable in this index", ErrInvalid, f.Key)
+	}
+	for _, v := range f.Values {
+		if err := checkOperand(v); err != nil {
+			return fmt.Errorf("filter %q on %q: %w", f.Op, f.Key, err)
+		}
+	}
+	return f.validateOperands()
+}
+
+func (f Filter) validateJoin(s Schema, depth int) error {
+	if len(f.Of) == 0 || f.Key != "" || len(f.Values) > 0 {
+		return fmt.Errorf("%w: filter %q takes one filter or more, and no key or values", ErrInvalid, f.Op)
+	}
+	for _, g := range f.Of {
+		if err := g.validate(s, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkOperand(v any) error {
+	switch v := v.(type) {
+	case bool:
+		return nil
+	case string:
+		if !utf8.ValidString(v) {
+			return fmt.Errorf("%w: strings are UTF-8", ErrInvalid)
+		}
+		return nil
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("%w: number %v is not finite", ErrInvalid, v)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: an operand of type %T: string, float64 or bool", ErrInvalid, v)
+}
+
+func (f Filter) validateOperands() error {
+	operands := 1
+	ok := true
+	switch f.Op {
+	case OpEqual, OpNotEqual:
+	case OpIn, OpNotIn:
+		operands = len(f.Values)
+	case OpLess, OpAtMost, OpMore, OpAtLeast:
+		if len(f.Values) == 1 {
+			_, ok = f.Values[0].(float64)
+		}
+	case OpStartsWith:
+		if len(f.Values) == 1 {
+			_, ok = f.Values[0].(string)
+		}
+	case OpExists, OpMissing:
+		operands = 0
+	default:
+		return fmt.Errorf("%w: filter operator %q is not known", ErrInvalid, f.Op)
+	}
+	if len(f.Values) != operands || !ok {
+		return fmt.Errorf("%w: filter %q on %q: %d operands %T; orders take one number, startsWith one string, exists none", ErrInvalid, f.Op, f.Key, len(f.Values), f.Values)
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+package vectors
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"unicode/utf8"
+)
+
+// The limits of Amazon S3 Vectors
+// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-vectors-limitations.html).
+const (
+	MaxDimension         = 4096
+	MaxKey               = 1024 // characters, of any UTF-8
+	MaxTopK              = 10_000
+	MaxMetadataKeys      = 50
+	MaxMetadataBytes     = 40 << 10 // of all metadata of a vector, as compact JSON
+	MaxFilterableBytes   = 2048     // of its filterable metadata, as compact JSON
+	MaxNonFilterable     = 10       // names of an index
+	MaxNonFilterableName = 63       // characters
+)
+
+// WithDefaults returns s with [Cosine] where no metric is given.
+func (s Schema) WithDefaults() Schema {
+	s.Metric = cmp.Or(s.Metric, Cosine)
+	return s
+}
+
+// Validate reports an error that matches [ErrInvalid] unless an index can be
+// made for s. A dimension of 0 is for the caller to judge.
+func (s Schema) Validate() error {
+	s = s.WithDefaults()
+	if s.Dimension < 0 || s.Dimension > MaxDimension {
+		return fmt.Errorf("%w: dimension %d: from 1 to %d", ErrInvalid, s.Dimension, MaxDimension)
+	}
+	if s.Metric != Cosine && s.Metric != Euclidean {
+		return fmt.Errorf("%w: metric %q: %q or %q", ErrInvalid, s.Metric, Cosine, Euclidean)
+	}
+	if len(s.NonFilterable) > MaxNonFilterable {
+		return fmt.Errorf("%w: %d non-filterable keys: at most %d", ErrInvalid, len(s.NonFilterable), MaxNonFilterable)
+	}
+	for i, name := range s.NonFilterable {
+		if n := utf8.RuneCountInString(name); n < 1 || n > MaxNonFilterableName || !utf8.ValidString(name) {
+			return fmt.Errorf("%w: non-filterable key %.80q: from 1 to %d characters of UTF-8", ErrInvalid, name, MaxNonFilterableName)
+		}
+		if slices.Contains(s.NonFilterable[:i], name) {
+			return fmt.Errorf("%w: non-filterable key %q is given twice", ErrInvalid, name)
+		}
+	}
+	return s.validateTags()
+}
+
+func (s Schema) validateTags() error {
+	if len(s.Tags) > 50 {
+		return fmt.Errorf("%w: %d tags: at most 50", ErrInvalid, len(s.Tags))
+	}
+	for k, v := range s.Tags {
+		if n := utf8.RuneCountInString(k); n < 1 || n > 128 || utf8.RuneCountInString(v) > 256 || !utf8.ValidString(k+v) {
+			return fmt.Errorf("%w: tag %.140q: a key of 1 to 128 characters, a value of at most 256", ErrInvalid, k)
+		}
+	}
+	return nil
+}
+
+// ValidateKey reports an error that matches [ErrInvalid] unless key may name a
+// vector.
+func ValidateKey(key string) error {
+	if n := utf8.RuneCountInString(key); n < 1 || n > MaxKey || !utf8.ValidString(key) {
+		return fmt.Errorf("%w: key %.80q: from 1 to %d characters of UTF-8, not %d", ErrInvalid, key, MaxKey, n)
+	}
+	return nil
+}
+
+// ValidateData reports an error that matches [ErrInvalid] unless data is a
+// vector of the index: of its dimension, finite, and under [Cosine] not zero.
+func (s Schema) ValidateData(data []float32) error {
+	if len(data) != s.Dimension {
+		return fmt.Errorf("%w: vector must have length %d, but has length %d", ErrInvalid, s.Dimension, len(data))
+	}
+	var norm float32
+	for i, x := range data {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return fmt.Errorf("%w: vector has %v at %d: numbers are finite", ErrInvalid, x, i)
+		}
+		norm += x * x
+	}
+	if norm == 0 && s.Metric != Euclidean {
+		return fmt.Errorf("%w: vector is zero, which has no direction for the cosine metric", ErrInvalid)
+	}
+	return nil
+}
+
+// Normal returns what an index with this schema stores for v: metadata in the
+// types of [Metadata], never nil, sharing nothing with v. An error matches
+// [ErrInvalid] and says which rule v breaks and what would be right.
+func (s Schema) Normal(v Vector) (Vector, error) {
+	if err := ValidateKey(v.Key); err != nil {
+		return Vector{}, err
+	}
+	if err := s.ValidateData(v.Data); err != nil {
+		return Vector{}, err
+	}
+	m, err := s.normalMetadata(v.Metadata)
+	if err != nil {
+		return Vector{}, err
+	}
+	return Vector{Key: v.Key, Data: slices.Clone(v.Data), Metadata: m}, nil
+}
+
+func (s Schema) normalMetadata(in Metadata) (Metadata, error) {
+	if len(in) > MaxMetadataKeys {
+		return nil, fmt.Errorf("%w: metadata object must have at most %d keys, not %d", ErrInvalid, MaxMetadataKeys, len(in))
+	}
+	out := make(Metadata, len(in))
+	for k, v := range in {
+		if k == "" || !utf8.ValidString(k) {
+			return nil, fmt.Errorf("%w: metadata key %.80q: UTF-8, not empty", ErrInvalid, k)
+		}
+		value, err := normalValue(v, true)
+		if err != nil {
+			return nil, fmt.Errorf("metadata %q: %w", k, err)
+		}
+		out[k] = value
+	}
+	return out, s.checkSizes(out)
+}
+
+func (s Schema) checkSizes(m Metadata) error {
+	total, err := m.Size()
+	if err != nil {
+		return err
+	}
+	if total <= MaxFilterableBytes {
+		return nil
+	}
+	filterable := maps.Clone(m)
+	maps.DeleteFunc(filterable, func(k string, _ any) bool { return slices.Contains(s.NonFilterable, k) })
+	part, err := filterable.Size()
+	if err != nil {
+		return err
+	}
+	switch {
+	case part > MaxFilterableBytes:
+		return fmt.Errorf("%w: filterable metadata must have at most %d bytes, not %d; largest keys: %v; text belongs under a non-filterable key of the index",
+			ErrInvalid, MaxFilterableBytes, part, filterable.largest(3))
+	case total > MaxMetadataBytes:
+		return fmt.Errorf("%w: metadata must have at most %d bytes, not %d; largest keys: %v", ErrInvalid, MaxMetadataBytes, total, m.largest(3))
+	}
+	return nil
+}
+
+// Size returns the bytes of m as compact JSON, which is how limits count it. AWS
+// does not say how it counts.
+func (m Metadata) Size() (int, error) {
+	if len(m) == 0 {
+		return 2, nil
+	}
+	raw, err := json.Marshal(map[string]any(m))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return len(raw), nil
+}
+
+func (m Metadata) largest(n int) []string {
+	size := func(k string) int { part, _ := Metadata{k: m[k]}.Size(); return part }
+	keys := slices.SortedFunc(maps.Keys(m), func(a, b string) int { return cmp.Or(size(b)-size(a), cmp.Compare(a, b)) })
+	return keys[:min(n, len(keys))]
+}
+
+// Clone returns a deep copy of m.
+func (m Metadata) Clone() Metadata {
+	out := maps.Clone(m)
+	for k, v := range out {
+		if list, ok := v.([]any); ok {
+			out[k] = slices.Clone(list)
+		}
+	}
+	return out
+}
+
+// normalValue returns v in the types of [Metadata].
+func normalValue(v any, lists bool) (any, error) {
+	switch v := v.(type) {
+	case string:
+		if !utf8.ValidString(v) {
+			return nil, fmt.Errorf("%w: strings are UTF-8", ErrInvalid)
+		}
+		return v, nil
+	case bool:
+		return v, nil
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("%w: number %v is not finite", ErrInvalid, v)
+		}
+		return v, nil
+	}
+	switch r := reflect.ValueOf(v); {
+	case !r.IsValid():
+		return nil, fmt.Errorf("%w: nil: leave the key out", ErrInvalid)
+	case r.CanInt():
+		return normalInteger(float64(r.Int()), r.Int() == int64(float64(r.Int())))
+	case r.CanUint():
+		return normalInteger(float64(r.Uint()), true)
+	case r.CanFloat():
+		return normalValue(r.Float(), false)
+	case r.Kind() == reflect.String:
+		return normalValue(r.String(), false)
+	case r.Kind() == reflect.Bool:
+		return r.Bool(), nil
+	case r.Kind() == reflect.Slice && lists:
+		out := make([]any, r.Len())
+		for i := range out {
+			var err error
+			if out[i], err = normalValue(r.Index(i).Interface(), false); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("%w: a value of type %T: use string, a number, bool or a list of these", ErrInvalid, v)
+}
+
+func normalInteger(f float64, exact bool) (any, error) {
+	if !exact || math.Abs(f) > 1<<53 {
+		return nil, fmt.Errorf("%w: an integer beyond 2^53 is not exact in JSON: use a string", ErrInvalid)
+	}
+	return f, nil
+}
+
+// WithDefaults returns what an Index acts on.
+func (q Query) WithDefaults() Query {
+	q.TopK = cmp.Or(q.TopK, DefaultTopK)
+	return q
+}
+
+// Validate reports an error that matches [ErrInvalid] unless an index with this
+// schema can answer q.
+func (q Query) Validate(s Schema) error {
+	q = q.WithDefaults()
+	if q.TopK < 1 || q.TopK > MaxTopK {
+		return fmt.Errorf("%w: TopK %d: from 1 to %d", ErrInvalid, q.TopK, MaxTopK)
+	}
+	if q.Fields > Everything {
+		return fmt.Errorf("%w: fields %d are not known", ErrInvalid, q.Fields)
+	}
+	if err := s.ValidateData(q.Vector); err != nil {
+		return err
+	}
+	return q.Filter.Validate(s)
+}
+
+// Validate reports an error that matches [ErrInvalid] unless an index with this
+// schema can delete what s selects.
+func (sel Selection) Validate(s Schema) error {
+	byPrefixOrFilter := sel.Prefix != "" || !sel.Filter.IsZero()
+	switch {
+	case len(sel.Keys) == 0 && !byPrefixOrFilter && !sel.All:
+		return fmt.Errorf("%w: the selection is empty; everything is Selection{All: true}", ErrInvalid)
+	case len(sel.Keys) > 0 && (byPrefixOrFilter || sel.All), sel.All && byPrefixOrFilter:
+		return fmt.Errorf("%w: a selection is by Keys, by Prefix and Filter, or All", ErrInvalid)
+	}
+	for _, k := range sel.Keys {
+		if err := ValidateKey(k); err != nil {
+			return err
+		}
+	}
+	return sel.Filter.Validate(s)
+}
