@@ -1,0 +1,117 @@
+package guest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// IsInit reports whether this process is process 1 of a guest, and must call Main.
+func IsInit() bool { return os.Getpid() == 1 && os.Getenv(JobFolder) != "" }
+
+// Main does the job and switches the machine off. It does not return.
+func Main() {
+	result, err := run(os.Getenv(JobFolder))
+	if err != nil {
+		result.Error = err.Error()
+		fmt.Fprintln(os.Stderr, "nfstest guest:", err)
+	}
+	if err := report(result); err != nil {
+		fmt.Fprintln(os.Stderr, "nfstest guest: no result:", err)
+	}
+	syscall.Sync()
+	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	select {}
+}
+
+func run(folder string) (Result, error) {
+	if err := mountTree(folder); err != nil {
+		return Result{}, err
+	}
+	var job Job
+	text, err := os.ReadFile(filepath.Join(host, JobFile))
+	if err != nil {
+		return Result{}, err
+	}
+	if err := json.Unmarshal(text, &job); err != nil {
+		return Result{}, err
+	}
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"modules", func() error { return loadModules(job.Modules, "veth", "sch_netem", "nfsd", "nfsv4") }},
+		{"network", wire},
+		{"server", func() error { return serve(job) }},
+		{"clients", mountClients},
+		{"folders", func() error { return mountWritable(job.Writable) }},
+	}
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			return Result{}, fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Fprintf(os.Stderr, "nfstest guest: %s after %v\n", s.name, uptime())
+	}
+	return runProgram(job)
+}
+
+// runProgram runs the job's program with its two output streams on serial lines,
+// which carry them to the host as they are written, byte for byte.
+func runProgram(job Job) (Result, error) {
+	stdout, err := openSerial(0)
+	if err != nil {
+		return Result{}, err
+	}
+	stderr, err := openSerial(1)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Ready: uptime()}
+	// Process 1 has nobody who could cancel it: the host ends the whole machine.
+	cmd := exec.Command(job.Args[0], job.Args[1:]...)
+	cmd.Dir = job.Dir
+	cmd.Env = append(slices.Clone(job.Env), "TMPDIR="+Temp, Inside+"=1")
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		result.ExitCode, err = exit.ExitCode(), nil
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			result.ExitCode = 128 + int(status.Signal())
+		}
+	}
+	return result, errors.Join(err, drain(stdout), drain(stderr))
+}
+
+func report(result Result) error {
+	text, err := json.Marshal(result)
+	if err != nil {
+		return err
+	}
+	// A name in the job's folder appears only with its whole content.
+	part := filepath.Join(host, ResultFile+".part")
+	if err := os.WriteFile(part, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(part, filepath.Join(host, ResultFile))
+}
+
+func uptime() time.Duration {
+	text, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	s, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(s * float64(time.Second)).Round(10 * time.Millisecond)
+}

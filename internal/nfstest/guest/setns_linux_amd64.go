@@ -1,0 +1,3 @@
+package guest
+
+const sysSetns = 308 // absent from package syscall on this architecture alone
