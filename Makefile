@@ -1,0 +1,73 @@
+# `make` is the whole truth: what it accepts can be committed, and .ci/run calls
+# it. Targets run in each module of the repository, the root and those nested in
+# it; the tools are pinned in internal/tools, which no other module requires.
+modules = $(filter-out internal/tools/,$(dir $(shell git ls-files '*go.mod')))
+tool    = go tool -modfile=$(CURDIR)/internal/tools/go.mod
+each    = @set -e; for m in $(modules); do echo "== $@ $$m"; (cd $$m && $(1)); done
+
+# Platforms besides this one that the root module must build on, tests included.
+platforms = linux/arm64 darwin/arm64 windows/amd64
+
+# How long each fuzz target runs.
+FUZZTIME ?= 30s
+
+# A copy of the Go vulnerability database, for machines that cannot ask the one online.
+vulndb = $(or $(GENAISTORE_VULNDB),$(wildcard $(abspath ../shared/data/vulndb)))
+
+.PHONY: all tidy fmt lint test bench fuzz cover api vuln vet-cross simd integration integration-minio nfs nightly
+all: tidy lint test
+
+tidy: # fails where go.mod or go.sum is stale
+	$(call each,go mod tidy -diff)
+
+fmt:
+	$(call each,$(tool) golangci-lint fmt)
+
+lint:
+	$(call each,$(tool) golangci-lint run)
+
+test:
+	$(call each,go test -race -shuffle=on ./...)
+
+bench: # compare two runs with: go tool -modfile=internal/tools/go.mod benchstat old.txt new.txt
+	go test -run='^$$' -bench=. -benchmem -count=10 ./... | tee new.txt
+
+fuzz: # every fuzz target of every module, FUZZTIME each
+	$(call each,for p in $$(go list -f '{{.Dir}}' ./...); do \
+		for f in $$(cat $$p/*_test.go /dev/null 2>/dev/null | grep -oE '^func Fuzz[A-Za-z0-9_]*' | cut -c6-); do \
+			go test $$p -run='^$$' -fuzz="^$$f$$" -fuzztime=$(FUZZTIME); done; done)
+
+cover:
+	go test -coverpkg=./... -coverprofile=cover.out ./... && go tool cover -func=cover.out | tail -1
+
+api: # what a release would change for callers
+	@if tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null); then $(tool) gorelease -base=$$tag; \
+	else echo "api: no tag yet, so there is no release to compare with"; fi
+
+vuln: # known vulnerabilities in what we call
+ifneq ($(vulndb),)
+	$(call each,$(tool) govulncheck -db file://$(vulndb) ./...)
+else
+	@echo "vuln: SKIPPED: set GENAISTORE_VULNDB to a copy of the Go vulnerability database"
+endif
+
+vet-cross: # the root module and its tests, on the platforms that are not this one
+	@set -e; for p in $(platforms); do echo "== $@ $$p"; \
+		export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/}; go build ./...; go vet ./...; done
+
+simd: # the search kernels with Go's SIMD experiment, which the default build leaves out
+	GOEXPERIMENT=simd go test ./vectors/...
+
+integration: # the suites on servers that nobody here wrote; installs them below .cache
+	cd internal/integration && GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m ./...
+
+integration-minio: # the same on MinIO, whose build takes minutes
+	cd internal/integration && GENAISTORE_INSTALL=1 GENAISTORE_MINIO=1 go test -count=1 -timeout 60m ./...
+
+nfs: # the tests of shared files, run in a guest kernel with an NFSv4.1 server and two clients of it
+	go run ./internal/nfstest/nfsexec -install
+	go build -o .cache/nfstest/nfsexec ./internal/nfstest/nfsexec
+	CGO_ENABLED=0 go test -count=1 -timeout 20m -exec='$(CURDIR)/.cache/nfstest/nfsexec' ./internal/nfstest/... ./fsshare/...
+
+nightly: all vet-cross simd integration-minio nfs vuln
+	$(MAKE) fuzz FUZZTIME=5m
