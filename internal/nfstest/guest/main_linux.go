@@ -44,23 +44,42 @@ func run(folder string) (Result, error) {
 	if err := json.Unmarshal(text, &job); err != nil {
 		return Result{}, err
 	}
-	steps := []struct {
-		name string
-		do   func() error
-	}{
-		{"modules", func() error { return loadModules(job.Modules, "veth", "sch_netem", "nfsd", "nfsv4") }},
-		{"network", wire},
-		{"server", func() error { return serve(job) }},
-		{"clients", mountClients},
-		{"folders", func() error { return mountWritable(job.Writable) }},
-	}
-	for _, s := range steps {
-		if err := s.do(); err != nil {
-			return Result{}, fmt.Errorf("%s: %w", s.name, err)
-		}
-		fmt.Fprintf(os.Stderr, "nfstest guest: %s after %v\n", s.name, uptime())
+	if err := setUp(job); err != nil {
+		return Result{}, err
 	}
 	return runProgram(job)
+}
+
+// setUp starts the server and mounts its clients. The server spends a second in
+// waiting for a daemon that is not there; the rest is done meanwhile.
+func setUp(job Job) error {
+	modules, err := openModules(job.Modules)
+	if err != nil {
+		return err
+	}
+	if err := step("server modules", func() error { return modules.load("nfsd") }); err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- step("server", func() error { return serve(job) }) }()
+	wired := errors.Join(
+		step("client modules", func() error { return modules.load("veth", "sch_netem", "nfsv4") }),
+		step("network", wire),
+		step("folders", func() error { return mountWritable(job.Writable) }),
+	)
+	if err := errors.Join(wired, <-served); err != nil {
+		return err
+	}
+	return step("clients", mountClients)
+}
+
+// step does a part of the work and notes on the console when it is done.
+func step(name string, do func() error) error {
+	if err := do(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	fmt.Fprintf(os.Stderr, "nfstest guest: %s after %v\n", name, uptime())
+	return nil
 }
 
 // runProgram runs the job's program with its two output streams on serial lines,

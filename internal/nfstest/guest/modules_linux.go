@@ -11,37 +11,45 @@ import (
 	"unsafe"
 )
 
-// loadModules loads kernel modules and what they need, from their files.
-func loadModules(folder string, names ...string) error {
+// modules loads kernel modules, each once, with what they need before them.
+type modules struct {
+	folder string
+	files  map[string]string   // by the module's name
+	needs  map[string][]string // by file: the files to load before it, from the last to the first
+	loaded map[string]bool     // by file
+}
+
+// openModules reads the folder's index.
+func openModules(folder string) (*modules, error) {
 	index, err := os.ReadFile(filepath.Join(folder, "modules.dep"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	needs := map[string][]string{} // file: what it needs, to be loaded from the last to the first
-	byName := map[string]string{}
+	m := &modules{folder: folder, files: map[string]string{}, needs: map[string][]string{}, loaded: map[string]bool{}}
 	for line := range strings.Lines(string(index)) {
-		file, rest, ok := strings.Cut(line, ":")
-		if !ok {
-			continue
+		if file, rest, ok := strings.Cut(line, ":"); ok {
+			m.needs[file] = strings.Fields(rest)
+			m.files[strings.TrimSuffix(filepath.Base(file), ".ko")] = file
 		}
-		needs[file] = strings.Fields(rest)
-		byName[strings.TrimSuffix(filepath.Base(file), ".ko")] = file
 	}
-	loaded := map[string]bool{}
+	return m, nil
+}
+
+func (m *modules) load(names ...string) error {
 	for _, name := range names {
-		file, ok := byName[name]
+		file, ok := m.files[name]
 		if !ok {
 			return fmt.Errorf("this kernel has no module %s", name)
 		}
-		order := append([]string{file}, needs[file]...)
+		order := append([]string{file}, m.needs[file]...)
 		for _, f := range slices.Backward(order) {
-			if loaded[f] {
+			if m.loaded[f] {
 				continue
 			}
-			if err := loadModule(filepath.Join(folder, f)); err != nil {
+			if err := loadModule(filepath.Join(m.folder, f)); err != nil {
 				return err
 			}
-			loaded[f] = true
+			m.loaded[f] = true
 		}
 	}
 	return nil

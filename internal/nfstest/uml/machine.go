@@ -64,6 +64,8 @@ func commandLine(initPath, folder string, o Options) ([]string, error) {
 		// the first two extra files of the process.
 		"con0=null,fd:1", "con=null", "ssl0=null,fd:3", "ssl1=null,fd:4", "ssl=null",
 		"quiet", "panic=-1",
+		// A benchmark of RAID that nobody uses here, 0.8 of the 1.1 s of a boot.
+		"initcall_blacklist=raid6_select_algo",
 		// Where the kernel would else write to the user's home.
 		"uml_dir=" + folder + string(filepath.Separator), "umid=guest",
 	}, o.Words...)

@@ -53,7 +53,7 @@ func (k Kernel) Run(ctx context.Context, initPath, folder string, streams Stream
 		_ = f.Close()
 	}
 	if cmd.Process != nil {
-		_ = killGroup(cmd.Process.Pid) // who is left, now that the kernel is gone
+		endGroup(cmd.Process.Pid)
 	}
 	wait()
 	if cause := context.Cause(ctx); cause != nil {
@@ -79,6 +79,19 @@ func killGroup(leader int) error {
 		return os.ErrProcessDone
 	}
 	return err
+}
+
+// endGroup kills the processes of the guest, which outlive its kernel by moments,
+// and waits for their end.
+func endGroup(leader int) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 100 {
+		if killGroup(leader) != nil {
+			return
+		}
+		<-tick.C
+	}
 }
 
 // serialLines returns the guest's ends of the two serial lines, and a function
