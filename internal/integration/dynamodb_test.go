@@ -1,0 +1,607 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/genaistore/genaistore/internal/integration/servers"
+)
+
+func TestDynamoDB(t *testing.T) {
+	targets := []target[*dynamodb.Client]{
+		{servers.NameDynamoDBLocal, servers.DynamoDBLocal},
+		{servers.NameMoto, func(t testing.TB) *dynamodb.Client { return dynamodb.NewFromConfig(servers.Moto(t)) }},
+	}
+	runChecks(t, targets, []check[*dynamodb.Client]{
+		{servers.Tables, tables},
+		{servers.ConditionalPut, conditionalPut},
+		{servers.ConditionReturnsItem, conditionReturnsItem},
+		{servers.UpdatedNew, updatedNew},
+		{servers.UpdateExpressions, updateExpressions},
+		{servers.QueryPaging, queryPaging},
+		{servers.ExactPageHasKey, exactPageHasKey},
+		{servers.SparseIndex, sparseIndex},
+		{servers.LocalIndexFetches, localIndexFetches},
+		{servers.BatchLimits, batchLimits},
+		{servers.Transactions, transactions},
+		{servers.TransactionToken, transactionToken},
+		{servers.TokenMismatch, tokenMismatch},
+		{servers.TTLSettings, ttlSettings},
+		{servers.ItemSizeLimit, itemSizeLimit},
+		{servers.PageSizeLimit, pageSizeLimit},
+		{servers.ConsumedCapacity, consumedCapacity},
+		{servers.Atomicity, atomicity},
+		{servers.AddIndex, addIndex},
+		{servers.PointInTimeRecovery, pointInTimeRecovery},
+		{servers.TableTags, tableTags},
+	})
+}
+
+type item = map[string]types.AttributeValue
+
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func num(n int) types.AttributeValue { return &types.AttributeValueMemberN{Value: strconv.Itoa(n)} }
+
+func text(v types.AttributeValue) string {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return v.Value
+	}
+	return fmt.Sprintf("%T", v)
+}
+
+func key(hash, sort string) []types.KeySchemaElement {
+	return []types.KeySchemaElement{
+		{AttributeName: new(hash), KeyType: types.KeyTypeHash}, {AttributeName: new(sort), KeyType: types.KeyTypeRange},
+	}
+}
+
+// schema has a local index "local" (pk, lsk; keys only) and a global index "global"
+// (gpk, gsk; with body).
+func schema(name string) *dynamodb.CreateTableInput {
+	attributes := []types.AttributeDefinition{}
+	for name, kind := range map[string]types.ScalarAttributeType{"pk": "S", "sk": "S", "lsk": "N", "gpk": "S", "gsk": "N"} {
+		attributes = append(attributes, types.AttributeDefinition{AttributeName: new(name), AttributeType: kind})
+	}
+	return &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: attributes, KeySchema: key("pk", "sk"),
+		LocalSecondaryIndexes: []types.LocalSecondaryIndex{{
+			IndexName: new("local"), KeySchema: key("pk", "lsk"),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+		}},
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
+			IndexName: new("global"), KeySchema: key("gpk", "gsk"),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"body"}},
+		}},
+	}
+}
+
+// table makes a table of schema, to be deleted when the test ends.
+func table(t *testing.T, c *dynamodb.Client) (string, error) {
+	name := servers.Unique(t, "smoke")
+	if _, err := c.CreateTable(t.Context(), schema(name)); err != nil {
+		return "", err
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		if _, err := c.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &name}); err != nil {
+			t.Errorf("table %s is left: %v", name, err)
+		}
+	})
+	waiter := dynamodb.NewTableExistsWaiter(c, func(o *dynamodb.TableExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 50*time.Millisecond, 2*time.Second
+	})
+	return name, waiter.Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, time.Minute)
+}
+
+// filled is a table with ten items c/m0 to c/m9, of which the last is not in the
+// global index.
+func filled(t *testing.T, c *dynamodb.Client) (string, error) {
+	name, err := table(t, c)
+	if err != nil {
+		return "", err
+	}
+	for i := range 10 {
+		it := item{
+			"pk": str("c"), "sk": str(fmt.Sprintf("m%d", i)), "lsk": num(100 - i),
+			"gpk": str("t"), "gsk": num(i), "body": str("hello"), "other": str("x"),
+		}
+		if i == 9 {
+			delete(it, "gpk")
+		}
+		if _, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: it}); err != nil {
+			return "", err
+		}
+	}
+	return name, nil
+}
+
+func tables(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	_, err = c.CreateTable(t.Context(), schema(name))
+	return failsAs[*types.ResourceInUseException](err)
+}
+
+func putTwice(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	put := func(v int) error {
+		_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{
+			TableName: &name, Item: item{"pk": str("p"), "sk": str("s"), "v": num(v)},
+			ConditionExpression:                 new("attribute_not_exists(pk)"),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		})
+		return err
+	}
+	if err := put(1); err != nil {
+		return fmt.Errorf("the first put: %w", err)
+	}
+	return put(2)
+}
+
+func conditionalPut(t *testing.T, c *dynamodb.Client) error {
+	return failsAs[*types.ConditionalCheckFailedException](putTwice(t, c))
+}
+
+func conditionReturnsItem(t *testing.T, c *dynamodb.Client) error {
+	failed, ok := errors.AsType[*types.ConditionalCheckFailedException](putTwice(t, c))
+	if !ok {
+		return errors.New("no ConditionalCheckFailedException")
+	}
+	return same("v", text(failed.Item["v"]), "1")
+}
+
+func updatedNew(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	for i := range 2 {
+		o, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+			TableName: &name, Key: item{"pk": str("p"), "sk": str("s")}, UpdateExpression: new("ADD seq :one"),
+			ExpressionAttributeValues: item{":one": num(1)}, ReturnValues: types.ReturnValueUpdatedNew,
+		})
+		if err != nil {
+			return err
+		}
+		if err := same("attributes", o.Attributes, item{"seq": num(i + 1)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func updateExpressions(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	update := func(expression, condition string, values item) (*dynamodb.UpdateItemOutput, error) {
+		in := &dynamodb.UpdateItemInput{
+			TableName: &name, Key: item{"pk": str("p"), "sk": str("s")}, UpdateExpression: &expression,
+			ExpressionAttributeValues: values, ReturnValues: types.ReturnValueAllNew,
+		}
+		if condition != "" {
+			in.ConditionExpression = &condition
+		}
+		return c.UpdateItem(t.Context(), in)
+	}
+	list := func(v ...types.AttributeValue) types.AttributeValue { return &types.AttributeValueMemberL{Value: v} }
+	_, err = update("SET a = if_not_exists(a, :zero) + :one, l = list_append(if_not_exists(l, :none), :x), m = :m REMOVE q", "",
+		item{":zero": num(0), ":one": num(1), ":none": list(), ":x": list(str("x")), ":m": &types.AttributeValueMemberM{Value: item{"k": num(1)}}})
+	if err != nil {
+		return err
+	}
+	o, err := update("SET m.k = m.k + :one, l[0] = :y", "size(l) = :one AND attribute_type(m, :map) AND a IN (:one, :zero) AND contains(l, :x)",
+		item{":one": num(1), ":zero": num(0), ":y": str("y"), ":map": str("M"), ":x": str("x")})
+	if err != nil {
+		return err
+	}
+	return same("attributes", o.Attributes, item{
+		"pk": str("p"), "sk": str("s"), "a": num(1), "l": list(str("y")), "m": &types.AttributeValueMemberM{Value: item{"k": num(2)}},
+	})
+}
+
+// pages reads a query to its end and returns the sort keys of each page.
+func pages(ctx context.Context, c *dynamodb.Client, in *dynamodb.QueryInput) ([][]string, error) {
+	var all [][]string
+	for len(all) < 100 {
+		o, err := c.Query(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		page := []string{}
+		for _, it := range o.Items {
+			page = append(page, text(it["sk"]))
+		}
+		all = append(all, page)
+		if len(o.LastEvaluatedKey) == 0 {
+			return all, nil
+		}
+		in.ExclusiveStartKey = o.LastEvaluatedKey
+	}
+	return nil, errors.New("a query does not end")
+}
+
+func queryPaging(t *testing.T, c *dynamodb.Client) error {
+	name, err := filled(t, c)
+	if err != nil {
+		return err
+	}
+	got, err := pages(t.Context(), c, &dynamodb.QueryInput{
+		TableName: &name, KeyConditionExpression: new("pk = :p AND begins_with(sk, :m)"),
+		ExpressionAttributeValues: item{":p": str("c"), ":m": str("m")}, ScanIndexForward: new(false), Limit: new(int32(4)),
+	})
+	if err != nil {
+		return err
+	}
+	return same("pages", got, [][]string{{"m9", "m8", "m7", "m6"}, {"m5", "m4", "m3", "m2"}, {"m1", "m0"}})
+}
+
+func exactPageHasKey(t *testing.T, c *dynamodb.Client) error {
+	name, err := filled(t, c)
+	if err != nil {
+		return err
+	}
+	got, err := pages(t.Context(), c, &dynamodb.QueryInput{
+		TableName: &name, KeyConditionExpression: new("pk = :p"), ExpressionAttributeValues: item{":p": str("c")}, Limit: new(int32(10)),
+	})
+	if err != nil {
+		return err
+	}
+	return same("number of pages", len(got), 2)
+}
+
+func sparseIndex(t *testing.T, c *dynamodb.Client) error {
+	name, err := filled(t, c)
+	if err != nil {
+		return err
+	}
+	o, err := c.Query(t.Context(), &dynamodb.QueryInput{
+		TableName: &name, IndexName: new("global"), KeyConditionExpression: new("gpk = :p AND gsk >= :n"),
+		ExpressionAttributeValues: item{":p": str("t"), ":n": num(7)},
+	})
+	if err != nil {
+		return err
+	}
+	want := []item{}
+	for _, i := range []int{7, 8} {
+		want = append(want, item{"pk": str("c"), "sk": str(fmt.Sprintf("m%d", i)), "gpk": str("t"), "gsk": num(i), "body": str("hello")})
+	}
+	return same("items", o.Items, want)
+}
+
+func localIndexFetches(t *testing.T, c *dynamodb.Client) error {
+	name, err := filled(t, c)
+	if err != nil {
+		return err
+	}
+	o, err := c.Query(t.Context(), &dynamodb.QueryInput{
+		TableName: &name, IndexName: new("local"), KeyConditionExpression: new("pk = :p"), ExpressionAttributeValues: item{":p": str("c")},
+		Select: types.SelectAllAttributes, ConsistentRead: new(true), Limit: new(int32(1)),
+	})
+	if err != nil {
+		return err
+	}
+	if len(o.Items) != 1 {
+		return fmt.Errorf("%d items", len(o.Items))
+	}
+	return errors.Join(same("sk", text(o.Items[0]["sk"]), "m9"), same("other", text(o.Items[0]["other"]), "x"))
+}
+
+func batchLimits(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	write := func(n int) error {
+		var requests []types.WriteRequest
+		for i := range n {
+			requests = append(requests, types.WriteRequest{PutRequest: &types.PutRequest{Item: item{"pk": str("p"), "sk": str(strconv.Itoa(i))}}})
+		}
+		_, err := c.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{name: requests}})
+		return err
+	}
+	return errors.Join(write(25), failsWith(write(26), "ValidationException"))
+}
+
+// transact adds n to the counter "sum" and puts an item that must not exist.
+func transact(ctx context.Context, c *dynamodb.Client, name, put, token string, n int) error {
+	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Update: &types.Update{
+			TableName: &name, Key: item{"pk": str("p"), "sk": str("sum")},
+			UpdateExpression: new("ADD n :n"), ExpressionAttributeValues: item{":n": num(n)},
+		}},
+		{Put: &types.Put{
+			TableName: &name, Item: item{"pk": str("p"), "sk": str(put)}, ConditionExpression: new("attribute_not_exists(pk)"),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}},
+	}}
+	if token != "" {
+		in.ClientRequestToken = &token
+	}
+	_, err := c.TransactWriteItems(ctx, in)
+	return err
+}
+
+func sum(ctx context.Context, c *dynamodb.Client, name string) string {
+	o, err := c.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &name, Key: item{"pk": str("p"), "sk": str("sum")}, ConsistentRead: new(true),
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return text(o.Item["n"])
+}
+
+func transactions(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	if err := transact(t.Context(), c, name, "a", "", 1); err != nil {
+		return err
+	}
+	canceled, ok := errors.AsType[*types.TransactionCanceledException](transact(t.Context(), c, name, "a", "", 1))
+	if !ok || len(canceled.CancellationReasons) != 2 {
+		return errors.New("no TransactionCanceledException with two reasons")
+	}
+	reason := canceled.CancellationReasons[1]
+	return errors.Join(
+		same("code", *reason.Code, "ConditionalCheckFailed"),
+		same("item", reason.Item, item{"pk": str("p"), "sk": str("a")}),
+		same("sum", sum(t.Context(), c, name), "1"))
+}
+
+func transactionToken(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if err := transact(t.Context(), c, name, "a", "token", 1); err != nil {
+			return err
+		}
+	}
+	return same("sum", sum(t.Context(), c, name), "1")
+}
+
+func tokenMismatch(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	if err := transact(t.Context(), c, name, "a", "token", 1); err != nil {
+		return err
+	}
+	return failsAs[*types.IdempotentParameterMismatchException](transact(t.Context(), c, name, "b", "token", 2))
+}
+
+func ttlSettings(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	if _, err := c.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{
+		TableName: &name, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: new("expires"), Enabled: new(true)},
+	}); err != nil {
+		return err
+	}
+	o, err := c.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &name})
+	if err != nil {
+		return err
+	}
+	if s := o.TimeToLiveDescription.TimeToLiveStatus; s != types.TimeToLiveStatusEnabled && s != types.TimeToLiveStatusEnabling {
+		return fmt.Errorf("status %s", s)
+	}
+	return same("attribute", *o.TimeToLiveDescription.AttributeName, "expires")
+}
+
+func itemSizeLimit(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	put := func(size int) error { // of names and values together
+		body := strings.Repeat("x", size-len("pk")-len("p")-len("sk")-len("s")-len("body"))
+		_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: item{"pk": str("p"), "sk": str("s"), "body": str(body)}})
+		return err
+	}
+	const limit = 400 * 1024
+	return errors.Join(put(limit), failsWith(put(limit+1), "ValidationException"))
+}
+
+func pageSizeLimit(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	body := str(strings.Repeat("x", 300*1024))
+	for i := range 6 {
+		if _, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: item{"pk": str("p"), "sk": str(strconv.Itoa(i)), "body": body}}); err != nil {
+			return err
+		}
+	}
+	got, err := pages(t.Context(), c, &dynamodb.QueryInput{ // the limit counts what is read, not what is returned
+		TableName: &name, KeyConditionExpression: new("pk = :p"), ExpressionAttributeValues: item{":p": str("p")}, ProjectionExpression: new("sk"),
+	})
+	if err != nil {
+		return err
+	}
+	items := 0
+	for _, page := range got {
+		items += len(page)
+		if len(page) > 4 {
+			return fmt.Errorf("a page of %d items of 300 KiB", len(page))
+		}
+	}
+	return same("items", items, 6)
+}
+
+func consumedCapacity(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	put, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{
+		TableName: &name, ReturnConsumedCapacity: types.ReturnConsumedCapacityIndexes,
+		Item: item{"pk": str("p"), "sk": str("s"), "lsk": num(1), "gpk": str("g"), "gsk": num(1), "other": str(strings.Repeat("x", 2500))},
+	})
+	if err != nil {
+		return err
+	}
+	if put.ConsumedCapacity == nil || put.ConsumedCapacity.Table == nil {
+		return errors.New("no capacity of a put with its indexes")
+	}
+	tx, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+		TransactItems:          []types.TransactWriteItem{{Put: &types.Put{TableName: &name, Item: item{"pk": str("p"), "sk": str("t")}}}},
+	})
+	if err != nil {
+		return err
+	}
+	if len(tx.ConsumedCapacity) != 1 {
+		return errors.New("no capacity of a transaction")
+	}
+	return errors.Join(
+		same("units of a 2.5 KB put", *put.ConsumedCapacity.CapacityUnits, 5.0), // 3 and one for each index
+		same("of its table", *put.ConsumedCapacity.Table.CapacityUnits, 3.0),
+		same("units of a small transaction", *tx.ConsumedCapacity[0].CapacityUnits, 2.0))
+}
+
+func atomicity(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	var wins atomic.Int32
+	errs := make([]error, 30)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			_, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+				TableName: &name, Key: item{"pk": str("p"), "sk": str("sum")},
+				UpdateExpression: new("ADD n :n"), ExpressionAttributeValues: item{":n": num(1)},
+			})
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			_, err = c.PutItem(t.Context(), &dynamodb.PutItemInput{
+				TableName: &name, Item: item{"pk": str("p"), "sk": str("once")}, ConditionExpression: new("attribute_not_exists(pk)"),
+			})
+			if err == nil {
+				wins.Add(1)
+				return
+			}
+			errs[i] = failsAs[*types.ConditionalCheckFailedException](err)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errors.Join(errs...), same("sum", sum(t.Context(), c, name), "30"), same("winners", wins.Load(), int32(1)))
+}
+
+func addIndex(t *testing.T, c *dynamodb.Client) error {
+	name, err := filled(t, c)
+	if err != nil {
+		return err
+	}
+	if _, err := c.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{
+		TableName: &name,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: new("other"), AttributeType: "S"}, {AttributeName: new("sk"), AttributeType: "S"},
+		},
+		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &types.CreateGlobalSecondaryIndexAction{
+			IndexName: new("later"), KeySchema: key("other", "sk"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
+		}}},
+	}); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	if servers.OnAWS(t) {
+		deadline = time.Now().Add(10 * time.Minute)
+	}
+	for {
+		d, err := c.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &name})
+		if err != nil {
+			return err
+		}
+		active := len(d.Table.GlobalSecondaryIndexes) == 2
+		for _, index := range d.Table.GlobalSecondaryIndexes {
+			active = active && index.IndexStatus == types.IndexStatusActive
+		}
+		if active {
+			break
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the index does not become active")
+		}
+		select {
+		case <-t.Context().Done():
+			return t.Context().Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	got, err := pages(t.Context(), c, &dynamodb.QueryInput{
+		TableName: &name, IndexName: new("later"), KeyConditionExpression: new("other = :o"), ExpressionAttributeValues: item{":o": str("x")},
+	})
+	if err != nil {
+		return err
+	}
+	return same("items of the first page", len(got[0]), 10)
+}
+
+func pointInTimeRecovery(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	o, err := c.UpdateContinuousBackups(t.Context(), &dynamodb.UpdateContinuousBackupsInput{
+		TableName: &name, PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: new(true)},
+	})
+	if err != nil {
+		return err
+	}
+	return same("status", o.ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus, types.PointInTimeRecoveryStatusEnabled)
+}
+
+func tableTags(t *testing.T, c *dynamodb.Client) error {
+	name, err := table(t, c)
+	if err != nil {
+		return err
+	}
+	d, err := c.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &name})
+	if err != nil {
+		return err
+	}
+	if _, err := c.TagResource(t.Context(), &dynamodb.TagResourceInput{
+		ResourceArn: d.Table.TableArn, Tags: []types.Tag{{Key: new("team"), Value: new("a")}},
+	}); err != nil {
+		return err
+	}
+	o, err := c.ListTagsOfResource(t.Context(), &dynamodb.ListTagsOfResourceInput{ResourceArn: d.Table.TableArn})
+	if err != nil {
+		return err
+	}
+	return same("tags", len(o.Tags), 1)
+}
