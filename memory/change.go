@@ -17,7 +17,8 @@ type Change interface {
 }
 
 type (
-	// Create makes the session and fails with ErrConflict if there is one.
+	// Create makes the session and fails with ErrConflict if there is one. Labels
+	// without a value are left out.
 	Create struct {
 		Title  string
 		Labels map[string]string
@@ -25,9 +26,11 @@ type (
 	// Fork makes the session a branch of another one of the same user: a copy of
 	// its records up to and with UpTo, or of all where UpTo is empty, with their
 	// annotations, and of its present state. A gist comes along if it reaches no
-	// further. Record ids stay; request ids are not remembered. It is ErrConflict
-	// if the session exists, ErrNotFound if the other session or UpTo does not.
-	// Afterwards the two have nothing in common: deleting one leaves the other.
+	// further; title, labels and end of life do not. Records are the same, ids
+	// included, but an Append with one of their request ids stores a new record. It
+	// is ErrConflict if the session exists, ErrNotFound if the other session or UpTo
+	// does not. Afterwards the two have nothing in common: deleting one leaves the
+	// other.
 	Fork struct {
 		From string
 		UpTo RecordID
@@ -37,41 +40,42 @@ type (
 	Expect struct{ Version int64 }
 	// SetTitle names the session for its user.
 	SetTitle struct{ Title string }
-	// SetLabels merges labels; an empty value removes one.
+	// SetLabels merges labels; an empty value removes one. More than [MaxLabels]
+	// afterwards is ErrInvalid.
 	SetLabels map[string]string
 	// SetState changes the states that the key reaches: a user's key changes
 	// User, an app's key App, a session's key all three. Other states are
 	// ErrInvalid.
 	SetState Delta
 	// SetGist replaces the summary. A gist that reaches less far than the present
-	// one is ErrConflict.
+	// one is ErrConflict, one up to a record that is not there ErrNotFound.
 	SetGist Gist
 	// Annotate replaces the notes on a record. Zero Notes remove them.
 	Annotate struct {
 		Record RecordID
 		Notes  Notes
 	}
-	// Edit replaces the messages of a record. The record keeps its place, time,
-	// turn, state and notes, and is marked [Record.Edited]. A redacted record is
-	// ErrConflict.
+	// Edit replaces the messages of a record. The record keeps everything else and
+	// is marked [Record.Edited]. A redacted record is ErrConflict.
 	Edit struct {
 		Record   RecordID
 		Messages []Message
 	}
-	// Redact removes content of a record for good: the messages and Extra, or one
-	// part of one message. The record keeps its place, its time and its turn. The
-	// states are not touched: what the record had set in them stays until SetState
-	// removes it, while the record itself forgets it.
+	// Redact removes content of a record for good: the messages, Extra and State,
+	// or one part of one message, which leaves an empty [Part] in its place. The
+	// record keeps its place, time, turn, request id and notes, and is marked
+	// [Record.Redacted]. The states are not touched: what the record had set in them
+	// stays until SetState removes it.
 	Redact struct {
 		Record RecordID
 		Part   *PartRef // nil means everything
 	}
-	// Rewind removes every record after To, with its annotations. An empty To
-	// empties the session. A gist that reaches further goes too. State stays; set
-	// it in the same Update.
+	// Rewind removes every record after To, with its annotations. To need not be
+	// there any more; an empty To empties the session. A gist that reaches further
+	// goes too. State stays; set it in the same Update.
 	Rewind struct{ To RecordID }
-	// Keep moves the session's end of life. Zero means for ever, or what the
-	// store's retention allows.
+	// Keep moves the session's end of life, exact to a second. A time that has
+	// passed ends it now. Zero means for ever, or what the store's retention allows.
 	Keep struct{ Until time.Time }
 )
 
@@ -99,7 +103,7 @@ func (c Create) Validate() error {
 
 // Validate implements [Change].
 func (c Fork) Validate() error {
-	return cmp.Or(Key{User: "u", Session: c.From}.Validate(), c.UpTo.validate(true))
+	return cmp.Or(Key{User: "u", Session: c.From}.Validate(), c.UpTo.validateOptional())
 }
 
 // Validate implements [Change].
@@ -124,15 +128,15 @@ func (c SetGist) Validate() error {
 	if c.Tokens < 0 {
 		return fmt.Errorf("%w: a gist of %d tokens", ErrInvalid, c.Tokens)
 	}
-	return cmp.Or(c.UpTo.validate(false), checkText("gist", c.Text, MaxGist))
+	return cmp.Or(c.UpTo.validate(), checkText("gist", c.Text, MaxGist))
 }
 
 // Validate implements [Change].
-func (c Annotate) Validate() error { return cmp.Or(c.Record.validate(false), c.Notes.Validate()) }
+func (c Annotate) Validate() error { return cmp.Or(c.Record.validate(), c.Notes.Validate()) }
 
 // Validate implements [Change].
 func (c Edit) Validate() error {
-	return cmp.Or(c.Record.validate(false), Entry{Messages: c.Messages}.Validate())
+	return cmp.Or(c.Record.validate(), Entry{Messages: c.Messages}.Validate())
 }
 
 // Validate implements [Change].
@@ -140,21 +144,23 @@ func (c Redact) Validate() error {
 	if c.Part != nil && (c.Part.Message < 0 || c.Part.Part < 0) {
 		return fmt.Errorf("%w: part %d of message %d: both count from 0", ErrInvalid, c.Part.Part, c.Part.Message)
 	}
-	return c.Record.validate(false)
+	return c.Record.validate()
 }
 
 // Validate implements [Change].
-func (c Rewind) Validate() error { return c.To.validate(true) }
+func (c Rewind) Validate() error { return c.To.validateOptional() }
 
 // Validate implements [Change].
-func (c Keep) Validate() error { return nil }
+func (c Keep) Validate() error { return checkTime("end of life", c.Until) }
 
-func (id RecordID) validate(optional bool) error {
-	if id == "" && !optional {
+func (id RecordID) validate() error {
+	if id == "" {
 		return fmt.Errorf("%w: a record id is empty", ErrInvalid)
 	}
-	return checkName("record id", string(id), 64)
+	return id.validateOptional()
 }
+
+func (id RecordID) validateOptional() error { return checkName("record id", string(id), 64) }
 
 // A Gist is a summary of the records up to and with UpTo.
 type Gist struct {
@@ -191,8 +197,8 @@ func (n Notes) Validate() error {
 }
 
 // ValidateChanges reports an error that matches [ErrInvalid] unless changes may
-// be applied to key: the rules of [Store.Update] that need no store. A nil
-// change is ErrInvalid.
+// be applied to key: the rules of [Store.Update] that need no store. A change that
+// is nil, a pointer, or of a type made elsewhere by embedding is ErrInvalid.
 func ValidateChanges(key Key, changes []Change) error {
 	if err := key.ValidateScope(); err != nil {
 		return err
@@ -201,8 +207,8 @@ func ValidateChanges(key Key, changes []Change) error {
 		return fmt.Errorf("%w: %d changes: from 1 to %d", ErrInvalid, len(changes), MaxChanges)
 	}
 	for i, c := range changes {
-		if c == nil {
-			return fmt.Errorf("%w: change %d is nil", ErrInvalid, i)
+		if !known(c) {
+			return fmt.Errorf("%w: change %d is %T: use one of this package's types, by value", ErrInvalid, i, c)
 		}
 		if err := c.Validate(); err != nil {
 			return fmt.Errorf("%T: %w", c, err)
@@ -212,6 +218,14 @@ func ValidateChanges(key Key, changes []Change) error {
 		}
 	}
 	return nil
+}
+
+func known(c Change) bool {
+	switch c.(type) {
+	case Create, Fork, Expect, SetTitle, SetLabels, SetState, SetGist, Annotate, Edit, Redact, Rewind, Keep:
+		return true
+	}
+	return false
 }
 
 func checkReach(key Key, c Change, index int) error {

@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -13,8 +15,11 @@ const (
 	// MaxEntry is the most bytes of content in an [Entry], see [Entry.Size].
 	// Larger media belong in artifacts; a [Blob] refers to them by URI.
 	MaxEntry = 4 << 20
-	// MaxState is the most bytes that one [State] may have as JSON.
+	// MaxState is the most bytes that one [State] may have as JSON. An Append or an
+	// Update that would make one larger is ErrInvalid.
 	MaxState = 256 << 10
+	// MaxNesting is how deep values of a State, and Parts of tool results, may nest.
+	MaxNesting = 32
 	// MaxMessages is the most messages in an [Entry].
 	MaxMessages = 1000
 	// MaxLabels is the most labels of a session, a message or of [Notes].
@@ -32,14 +37,15 @@ const (
 	RequestLife = 24 * time.Hour
 )
 
-// A RecordID names a record in its session. Ids compare as strings in the order
-// of the log; the first 48 bits are the time of the append in milliseconds.
+// A RecordID names a record in its session, in at most 64 bytes. Ids compare as
+// strings in the order of the log. One that names no record where one is needed
+// is ErrNotFound.
 type RecordID string
 
-// A Bookmark is a point in the history of one session, as an opaque string of at
-// most 256 bytes that fits in a JSON document. Hand it to the next step, on any
-// machine: a read AtLeast there sees what was written here, and an Append After
-// it sorts later. It carries no tenant and no content.
+// A Bookmark is a point in the history of one session, user or app, as an opaque
+// string of at most [MaxBookmark] bytes that fits in a JSON document. Hand it to
+// the next step, on any machine: a read AtLeast there sees what was written here,
+// and an Append After it sorts later. It carries no tenant and no content.
 type Bookmark string
 
 // An Entry is what one Append stores: the messages of one step. It may have
@@ -54,7 +60,8 @@ type Entry struct {
 	// and the app. The session's part is visible together with the record; the
 	// others before Append returns or, if the writer dies between, from the next
 	// Open of this session on. The greatest record id wins a key, so that a late
-	// replay never takes a newer value back.
+	// replay never takes a newer value back. The record carries it, in the types
+	// that State names.
 	State Delta
 	// Extra is what the framework needs back, byte for byte, and no store reads.
 	Extra []byte
@@ -73,11 +80,11 @@ type Record struct {
 
 // A Message is one message of a conversation. Parts keep their order: text
 // between two tool calls stays between them. What goes in comes out unchanged;
-// an empty list or map comes back empty, a nil one nil.
+// an empty list, map or []byte comes back empty, a nil one nil.
 type Message struct {
 	Role   string    // "user", "assistant", "tool", "system", or the framework's own
 	Name   string    // who speaks, where several do
-	Time   time.Time // when it was said by its author's clock, in nanoseconds; zero if unknown
+	Time   time.Time // when it was said by its author's clock, in nanoseconds; zero if unknown; comes back in UTC
 	Parts  []Part
 	Tokens int               // of the model's tokenizer; 0 means not counted
 	Labels map[string]string // small, searchable nowhere
@@ -194,6 +201,27 @@ func partsText(parts []Part) (bytes, blobs int) {
 
 // Validate reports an error that matches [ErrInvalid] unless e can be stored.
 func (e Entry) Validate() error {
+	return cmp.Or(e.checkContent(), e.State.Validate())
+}
+
+// Normal returns a deep copy of e as a store keeps it: state in the types that
+// [State] names, times in UTC. An error matches [ErrInvalid].
+func (e Entry) Normal() (Entry, error) {
+	if err := e.checkContent(); err != nil {
+		return Entry{}, err
+	}
+	state, err := e.State.Normal()
+	if err != nil {
+		return Entry{}, err
+	}
+	e.Messages, e.Extra, e.State = cloneMessages(e.Messages), bytes.Clone(e.Extra), state
+	for i := range e.Messages {
+		e.Messages[i].Time = e.Messages[i].Time.UTC()
+	}
+	return e, nil
+}
+
+func (e Entry) checkContent() error {
 	if err := checkName("turn", e.Turn, MaxKeyPart); err != nil {
 		return err
 	}
@@ -208,7 +236,7 @@ func (e Entry) Validate() error {
 			return fmt.Errorf("message %d: %w", i, err)
 		}
 	}
-	return e.State.Validate()
+	return nil
 }
 
 func (m Message) validate() error {
@@ -218,18 +246,12 @@ func (m Message) validate() error {
 	if !utf8.ValidString(m.Role) || !utf8.ValidString(m.Name) {
 		return fmt.Errorf("%w: role and name are UTF-8", ErrInvalid)
 	}
-	if err := checkLabels(m.Labels); err != nil {
-		return err
-	}
-	return checkParts(m.Parts, 0)
+	return cmp.Or(checkTime("message time", m.Time), checkLabels(m.Labels), checkParts(m.Parts, 0))
 }
 
-// maxNesting bounds how deep parts of tool results and state values may nest.
-const maxNesting = 32
-
 func checkParts(parts []Part, depth int) error {
-	if depth > maxNesting {
-		return fmt.Errorf("%w: tool results nest deeper than %d", ErrInvalid, maxNesting)
+	if depth > MaxNesting {
+		return fmt.Errorf("%w: tool results nest deeper than %d", ErrInvalid, MaxNesting)
 	}
 	for i, p := range parts {
 		if err := p.validate(depth); err != nil {

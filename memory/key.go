@@ -3,6 +3,7 @@ package memory
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -76,6 +77,14 @@ func checkLabels(labels map[string]string) error {
 		if err := checkText("label "+k, v, MaxLabelValue); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkTime keeps times within what RFC 3339 can write.
+func checkTime(what string, t time.Time) error {
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
+		return fmt.Errorf("%w: %s in the year %d: from 1 to 9999", ErrInvalid, what, year)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"iter"
 
 	"github.com/genaistore/genaistore/internal/fault"
+	"github.com/genaistore/genaistore/internal/hlc"
 )
 
 // The kinds of error. A method that fails returns an error that matches one of
@@ -40,7 +41,7 @@ var (
 	// ErrClockSkew reports a clock too far from another: a bookmark more than a
 	// minute in the future of this machine, or this machine more than a minute off
 	// the service. It matches ErrInvalid. Nothing was written.
-	ErrClockSkew = fmt.Errorf("clock skew (%w)", fault.Invalid)
+	ErrClockSkew = hlc.ErrSkew
 	// ErrBehind reports a store, such as a replica in another Region, that has not
 	// seen the bookmark yet. It matches ErrThrottled.
 	ErrBehind = fmt.Errorf("behind the bookmark (%w)", fault.Throttled)
@@ -54,7 +55,8 @@ var (
 //
 // Every write may be repeated after an error of any kind: with the same
 // [AppendOptions.RequestID] an Append happens once; an Update and a Delete reach
-// the same end.
+// the same end, where an Update with [Create], [Fork] or [Expect] may find its
+// own first work and report ErrConflict.
 //
 // An argument that breaks a rule of this package is ErrInvalid and changes
 // nothing. Options may be nil, which means their zero value.
@@ -67,8 +69,10 @@ type Store interface {
 	// A session that does not exist is created, unless opts.MustExist or
 	// opts.IfVersion asks for ErrNotFound instead. With opts.RequestID an Append
 	// repeated within [RequestLife] stores nothing and returns the record of the
-	// first one, whatever entry says now and also where it was redacted since; the
-	// receipt says so. ErrConflict reports that opts.IfVersion does not hold.
+	// first one, whatever entry and opts.IfVersion say now; the receipt says so. The
+	// record comes as it is today: edited, redacted or, where a Rewind has removed
+	// it, as its id, time and request id, marked Redacted. An Append that failed is
+	// not remembered. ErrConflict reports that opts.IfVersion does not hold.
 	Append(ctx context.Context, key Key, entry Entry, opts *AppendOptions) (Receipt, error)
 
 	// Open reads a session as a model call needs it: head, state, gist and the
@@ -78,12 +82,16 @@ type Store interface {
 	// ErrNotFound.
 	//
 	// A key without a session opens the state of its user, one without a user
-	// the state of its app; those always exist, if only empty.
+	// the state of its app; those always exist, if only empty. Such a window has
+	// nothing but Key, States and Bookmark.
 	Open(ctx context.Context, key Key, opts *WindowOptions) (Window, error)
 
 	// Records yields the records of a session in the order of their ids, or
 	// backwards, to the real end. A session that does not exist has none. The loop
 	// may write to the session; whether it sees those records is not said.
+	//
+	// An error is the last thing that Records and Find yield; they read nothing
+	// before the loop begins, and anew for each loop.
 	Records(ctx context.Context, key Key, opts *RangeOptions) iter.Seq2[Record, error]
 
 	// Update applies changes to what may change in a session, all or none, in the
@@ -94,13 +102,14 @@ type Store interface {
 	// store does not know is ErrInvalid, never ignored.
 	Update(ctx context.Context, key Key, changes ...Change) (Bookmark, error)
 
-	// Find yields the sessions or records that query selects, newest first.
-	// Sessions of one user or app are complete: each one created before the call
-	// began is found. Records by intent may lag by a few seconds.
+	// Find yields the sessions or records that query selects, newest first:
+	// sessions by Head.Active as it is listed, records by id. Sessions of one user
+	// or app are complete: each one created before the loop began is found, unless
+	// it has expired or was deleted. Records by intent may lag by a few seconds.
 	Find(ctx context.Context, query Query) iter.Seq2[Match, error]
 
-	// Delete erases one session: records, state, gist, annotations, markers.
-	// Deleting an absent session succeeds. A key without a session is ErrInvalid,
+	// Delete erases one session: records, state, gist, annotations and request
+	// ids. The states of its user and app stay. Deleting an absent session succeeds. A key without a session is ErrInvalid,
 	// so that an empty variable erases nobody; [Forget] erases a user.
 	Delete(ctx context.Context, key Key) error
 }

@@ -56,7 +56,7 @@ func (b Bookmark) Validate() error { return checkName("bookmark", string(b), Max
 type Receipt struct {
 	Record   Record // as stored: on a replay, what the first Append stored
 	Bookmark Bookmark
-	Version  int64 // of the session, known if IfVersion was given, else 0
+	Version  int64 // of the session after this Append if IfVersion was given, else 0; on a replay, what the first one returned
 	Replayed bool  // nothing was stored: the RequestID was known
 }
 
@@ -72,16 +72,18 @@ type WindowOptions struct {
 	// Tokens. Zero means no bound. A window bounded by Tokens alone still obeys
 	// Last.
 	Tokens int
-	// Verbatim takes exactly what fits. Without it a window starts where a turn
-	// starts, so that it may hold fewer records. Where not even the newest turn
-	// fits, the window starts inside it, never at a tool result whose call is
-	// left out, and [Window.Split] is set.
+	// Verbatim takes exactly what fits. Without it a window that leaves records out
+	// starts where a turn starts and at no tool result whose call is left out, so
+	// that it may hold fewer records. Where that leaves nothing, as the newest turn
+	// does not fit, the window starts inside it, holds no result whose call is left
+	// out, and [Window.Split] is set. It is empty where not even that is possible.
 	Verbatim bool
 	// Scopes is which states come along; reading those of user and app costs one
-	// more request. Zero means the session's own.
+	// more request. Zero means OwnState.
 	Scopes Scopes
 	// AtLeast allows a read from a cache or a replica that has seen this bookmark,
-	// which is ErrBehind where none has. Empty means a strongly consistent read.
+	// which is ErrBehind where none has. One that the store cannot read is
+	// ErrInvalid. Empty means a strongly consistent read.
 	AtLeast Bookmark
 	// Held is an earlier window of the same session. It never changes the
 	// result, only the cost: what it holds is not read again.
@@ -118,14 +120,14 @@ type Scopes uint8
 
 // What [WindowOptions.Scopes] may be.
 const (
-	SessionState Scopes = iota // the session's own
-	AllStates                  // session, user and app
+	OwnState  Scopes = iota // that of the key: the session's, the user's or the app's
+	AllStates               // and those above it: session, user and app
 	NoState
 )
 
 // RangeOptions selects records. A nil *RangeOptions means all, oldest first.
 type RangeOptions struct {
-	From, To     RecordID  // both included; empty is open
+	From, To     RecordID  // both included, there or not; empty is open
 	Since, Until time.Time // by Record.Time: Since included, Until not; zero is open
 	Backward     bool
 	Limit        int  // 0 means no limit
@@ -151,19 +153,19 @@ func (o *RangeOptions) Validate() error {
 	if opts.Limit < 0 {
 		return fmt.Errorf("%w: limit %d: 0 means no limit", ErrInvalid, opts.Limit)
 	}
-	return nil
+	return cmp.Or(opts.From.validateOptional(), opts.To.validateOptional())
 }
 
 // A Query selects sessions or records of one app.
 type Query struct {
 	Tenant, App string
 	User        string // empty means all users of the app
-	Label       Label  // sessions that carry it; zero means any
+	Label       Label  // sessions that carry it, or its Key with any value where Value is empty; zero means all
 
 	// Intent asks for records annotated with it, of all users or one; it needs
 	// Since. Without Intent the query yields sessions.
 	Intent string
-	Since  time.Time // by Record.Time for records, by Head.Active for sessions; included
+	Since  time.Time // by Record.Time for records, by Head.Active as listed for sessions; included
 	Until  time.Time // not included; zero means no bound
 
 	Limit int // 0 means no limit
@@ -171,6 +173,13 @@ type Query struct {
 
 // A Label is one label of a session.
 type Label struct{ Key, Value string }
+
+func (l Label) asMap() map[string]string {
+	if l.Key == "" {
+		return nil
+	}
+	return map[string]string{l.Key: l.Value}
+}
 
 // Validate reports an error that matches [ErrInvalid] unless a Store can answer q.
 func (q Query) Validate() error {
@@ -184,7 +193,7 @@ func (q Query) Validate() error {
 	case q.Label.Key == "" && q.Label.Value != "":
 		return fmt.Errorf("%w: a label without a key", ErrInvalid)
 	}
-	return cmp.Or(checkName("intent", q.Intent, MaxKeyPart), Key{Tenant: q.Tenant, App: q.App, User: q.User}.ValidateScope())
+	return cmp.Or(checkName("intent", q.Intent, MaxKeyPart), checkLabels(q.Label.asMap()), Key{Tenant: q.Tenant, App: q.App, User: q.User}.ValidateScope())
 }
 
 // A Match is a session, or a record in one.

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// State is what is known beside the log, a value a key. Values are nil, string,
+// State is what is known beside the log, a value a key. Keys are 1 to 1024 bytes
+// of UTF-8. Values are nil, string,
 // float64, bool, []any and map[string]any of these, as encoding/json decodes
 // them; every other number type is accepted and comes back as float64, also
 // from the in-memory store. Integers that a float64 cannot hold, beyond 2^53, NaN
@@ -23,7 +24,8 @@ type States struct {
 }
 
 // A Delta changes States: Set is merged over what is there, then Unset removes.
-// A nil value is a value; only Unset removes.
+// A nil value is a value; only Unset removes. A key is merged whole: a map in Set
+// replaces the map that was there.
 type Delta struct {
 	Set   States
 	Unset Unset
@@ -117,8 +119,8 @@ func checkStateKey(k string) error {
 
 // normal returns v as encoding/json would decode it.
 func normal(v any, depth int) (any, error) {
-	if depth > maxNesting {
-		return nil, fmt.Errorf("%w: values nest deeper than %d", ErrInvalid, maxNesting)
+	if depth > MaxNesting {
+		return nil, fmt.Errorf("%w: values nest deeper than %d", ErrInvalid, MaxNesting)
 	}
 	switch v := v.(type) {
 	case nil, bool:
@@ -131,45 +133,51 @@ func normal(v any, depth int) (any, error) {
 	case float64:
 		return number(v)
 	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			var err error
-			if out[i], err = normal(v[i], depth+1); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+		return normalList(v, depth+1)
 	case State:
-		return normal(map[string]any(v), depth)
+		return normalMap(v, depth+1)
 	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k := range v {
-			if !utf8.ValidString(k) {
-				return nil, fmt.Errorf("%w: strings are UTF-8", ErrInvalid)
-			}
-			var err error
-			if out[k], err = normal(v[k], depth+1); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+		return normalMap(v, depth+1)
 	}
 	switch r := reflect.ValueOf(v); {
-	case r.CanInt():
-		return integer(float64(r.Int()), r.Int() == int64(float64(r.Int())))
-	case r.CanUint():
-		return integer(float64(r.Uint()), true)
+	case r.CanInt() && -exact <= r.Int() && r.Int() <= exact:
+		return float64(r.Int()), nil
+	case r.CanUint() && r.Uint() <= exact:
+		return float64(r.Uint()), nil
+	case r.CanInt(), r.CanUint():
+		return nil, fmt.Errorf("%w: an integer beyond 2^53 is not exact in JSON: use a string", ErrInvalid)
 	case r.CanFloat():
 		return number(r.Float())
 	}
 	return nil, fmt.Errorf("%w: a value of type %T: use nil, string, bool, a number, []any or map[string]any", ErrInvalid, v)
 }
 
-func integer(f float64, exact bool) (any, error) {
-	if !exact || math.Abs(f) > 1<<53 {
-		return nil, fmt.Errorf("%w: an integer beyond 2^53 is not exact in JSON: use a string", ErrInvalid)
+// exact bounds the integers that a float64 holds.
+const exact = 1 << 53
+
+func normalList(list []any, depth int) (any, error) {
+	out := make([]any, len(list))
+	for i := range list {
+		var err error
+		if out[i], err = normal(list[i], depth); err != nil {
+			return nil, err
+		}
 	}
-	return f, nil
+	return out, nil
+}
+
+func normalMap(values map[string]any, depth int) (any, error) {
+	out := make(map[string]any, len(values))
+	for k := range values {
+		if !utf8.ValidString(k) {
+			return nil, fmt.Errorf("%w: strings are UTF-8", ErrInvalid)
+		}
+		var err error
+		if out[k], err = normal(values[k], depth); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func number(f float64) (any, error) {

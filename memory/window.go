@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
@@ -30,8 +31,8 @@ type Orphan struct {
 // A Head is what identifies and describes a session.
 type Head struct {
 	Created time.Time
-	// Active is when the session was last appended to. In listings it is exact to
-	// five minutes, so that an append costs one write.
+	// Active is when the session was last appended to, or Created before that. It is
+	// exact to five minutes, so that an append costs one write.
 	Active  time.Time
 	Version int64 // 1 at creation; counts Updates, and Appends with IfVersion
 	Title   string
@@ -42,8 +43,8 @@ type Head struct {
 
 // A Parent is where a forked session branched off.
 type Parent struct {
-	Session string // empty if the session is no fork
-	UpTo    RecordID
+	Session string   // empty if the session is no fork
+	UpTo    RecordID // the last record that was copied; empty if there was none
 }
 
 // LabelSynthetic is the label of a message that was never said: a repair by
@@ -57,35 +58,45 @@ const LabelSynthetic = "synthetic"
 // not in the window is left out, and with it a message that held nothing else.
 // Redacted parts are left out too.
 func (w Window) Messages() []Message {
-	calls := map[string]bool{}
+	called := map[string]bool{}
 	var out []Message
 	for i, r := range w.Records {
 		for _, m := range r.Messages {
-			parts := make([]Part, 0, len(m.Parts))
-			for _, p := range m.Parts {
-				if p.Call != nil {
-					calls[p.Call.ID] = true
-				}
-				if p.Result != nil && !calls[p.Result.ID] || r.Redacted && p.isEmpty() {
-					continue
-				}
-				parts = append(parts, p)
-			}
-			if len(parts) == 0 && len(m.Parts) > 0 {
-				continue
-			}
+			said := len(m.Parts) > 0
 			if m.Parts != nil {
-				m.Parts = parts
+				m.Parts = r.showable(m.Parts, called)
 			}
-			out = append(out, m)
-		}
-		if i == len(w.Records)-1 {
-			break
-		}
-		for _, o := range w.Orphans {
-			if o.Record == r.ID {
-				out = append(out, unanswered(r, o.CallID))
+			if len(m.Parts) > 0 || !said {
+				out = append(out, m)
 			}
+		}
+		if i < len(w.Records)-1 {
+			out = append(out, w.repairs(r)...)
+		}
+	}
+	return out
+}
+
+// showable returns the parts of a message of r that a model may see, and adds
+// their calls to called.
+func (r Record) showable(parts []Part, called map[string]bool) []Part {
+	out := make([]Part, 0, len(parts))
+	for _, p := range parts {
+		if p.Call != nil {
+			called[p.Call.ID] = true
+		}
+		if p.Result != nil && !called[p.Result.ID] || r.Redacted && p.isEmpty() {
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func (w Window) repairs(r Record) (out []Message) {
+	for _, o := range w.Orphans {
+		if o.Record == r.ID {
+			out = append(out, unanswered(r, o.CallID))
 		}
 	}
 	return out
@@ -97,11 +108,9 @@ func (p Part) isEmpty() bool {
 
 func unanswered(r Record, id string) Message {
 	name := ""
-	for _, m := range r.Messages {
-		for _, p := range m.Parts {
-			if p.Call != nil && p.Call.ID == id {
-				name = p.Call.Name
-			}
+	for _, p := range allParts([]Record{r}) {
+		if p.Call != nil && p.Call.ID == id {
+			name = p.Call.Name
 		}
 	}
 	return Message{
@@ -112,70 +121,58 @@ func unanswered(r Record, id string) Message {
 }
 
 // Cut returns the index of the first of records that belongs into a window
-// bounded by opts, whether it lies inside a turn, and nothing else: the rule of
+// bounded by opts, and whether it lies inside a turn: the rule of
 // [WindowOptions], for stores. Records are oldest first and reach to the newest;
-// gist is the tokens that the gist takes. If records are not the whole session,
-// the first of them must not be taken: it is only there to show whether the
-// second one starts a turn; the index is then at least 1.
-func (o *WindowOptions) Cut(records []Record, gist int, whole bool) (from int, split bool) {
+// before is the record right before them, nil if there is none, of which only the
+// turn matters; gist is the tokens that the gist takes. Nothing older than before
+// changes the result, so that a store need not read more than Last and one.
+func (o *WindowOptions) Cut(records []Record, gist int, before *Record) (from int, split bool) {
 	opts := o.WithDefaults()
-	first := 1
-	if whole {
-		first = 0
-	}
 	from = len(records)
 	budget := opts.Tokens - gist
-	for from > first && len(records)-from < opts.Last {
+	for from > 0 && len(records)-from < opts.Last {
 		if budget -= records[from-1].TokenCount(); opts.Tokens > 0 && budget < 0 {
 			break
 		}
 		from--
 	}
-	if opts.Verbatim {
-		return from, insideTurn(records, from)
+	if opts.Verbatim || from == 0 && before == nil {
+		return from, insideTurn(records, from, before)
 	}
-	at := from
-	for insideTurn(records, at) {
-		at++
-	}
-	if at < len(records) || at == from {
-		return at, false
-	}
-	// Not even the newest turn fits: start inside it, where no result follows
-	// whose call is cut off.
-	for at = from; at < len(records); {
-		cut := lastCutOff(records, at, whole)
-		if cut < 0 {
-			return at, true
+	for at := from; at < len(records); at++ {
+		if !insideTurn(records, at, before) && lastCutOff(records[at:at+1]) < 0 {
+			return at, false
 		}
-		at = cut + 1
 	}
-	return at, false
+	// Moving the start may cut off another call, whose results come later still.
+	for from < len(records) {
+		cut := lastCutOff(records[from:])
+		if cut < 0 {
+			return from, true
+		}
+		from += cut + 1
+	}
+	return from, false
 }
 
-func insideTurn(records []Record, i int) bool {
-	return i > 0 && i < len(records) && records[i].Turn != "" && records[i].Turn == records[i-1].Turn
+func insideTurn(records []Record, i int, before *Record) bool {
+	if i > 0 {
+		before = &records[i-1]
+	}
+	return before != nil && i < len(records) && records[i].Turn != "" && records[i].Turn == before.Turn
 }
 
-// lastCutOff returns the index of the last record at or after from that has a
-// result whose call lies before from, or -1. A call that is nowhere lies before
-// it too, unless records are the whole session: then there never was one.
-func lastCutOff(records []Record, from int, whole bool) int {
-	seen := map[string]int{}
+// lastCutOff returns the index of the last of records that has a result without
+// its call before it in records, or -1.
+func lastCutOff(records []Record) int {
+	called := map[string]bool{}
 	last := -1
-	for i, r := range records {
-		for _, m := range r.Messages {
-			for _, p := range m.Parts {
-				if p.Call != nil {
-					seen[p.Call.ID] = i
-				}
-				if p.Result == nil || i < from {
-					continue
-				}
-				if call, ok := seen[p.Result.ID]; ok && call < from || !ok && !whole {
-					last = i
-				}
-			}
+	for i, p := range allParts(records) {
+		if p.Call != nil {
+			called[p.Call.ID] = true
+		}
+		if p.Result != nil && !called[p.Result.ID] {
+			last = i
 		}
 	}
 	return last
@@ -185,19 +182,31 @@ func lastCutOff(records []Record, from int, whole bool) int {
 // records, for [Window.Orphans].
 func FindOrphans(records []Record) []Orphan {
 	var open []Orphan
-	for _, r := range records {
-		for _, m := range r.Messages {
-			for _, p := range m.Parts {
-				if p.Call != nil {
-					open = append(open, Orphan{Record: r.ID, CallID: p.Call.ID})
-				}
-				if p.Result != nil {
-					if i := slices.IndexFunc(open, func(o Orphan) bool { return o.CallID == p.Result.ID }); i >= 0 {
-						open = slices.Delete(open, i, i+1)
+	for i, p := range allParts(records) {
+		if p.Call != nil {
+			open = append(open, Orphan{Record: records[i].ID, CallID: p.Call.ID})
+		}
+		if p.Result == nil {
+			continue
+		}
+		if i := slices.IndexFunc(open, func(o Orphan) bool { return o.CallID == p.Result.ID }); i >= 0 {
+			open = slices.Delete(open, i, i+1)
+		}
+	}
+	return open
+}
+
+// allParts yields the parts of all messages, each with the index of its record.
+func allParts(records []Record) iter.Seq2[int, Part] {
+	return func(yield func(int, Part) bool) {
+		for i, r := range records {
+			for _, m := range r.Messages {
+				for _, p := range m.Parts {
+					if !yield(i, p) {
+						return
 					}
 				}
 			}
 		}
 	}
-	return open
 }
