@@ -6,9 +6,9 @@
 // and local runs, or with package efsshare for a mounted Amazon EFS. Every
 // implementation passes the suite in package fssharetest.
 //
-// A release of a tree (code, configuration, an environment, weights) is published
-// with [PublishTree], made current with [SwitchTree] and kept in use with
-// [PinTree]: functions over Share, which need nothing else.
+// A [Tree] (code, configuration, an environment, weights) is published as a whole,
+// made current, rolled back and kept in use by methods over Share, which need
+// nothing else.
 package fsshare
 
 import (
@@ -44,58 +44,71 @@ var (
 // concurrent use and holds no lock of its own while it runs its caller's code.
 // Names are those of io/fs and cannot leave the share, see [ValidateName]. Locks
 // have names of their own, see [ValidateLock]: a lock and a file of one name are
-// not related. A cancelled context stops every method, also when the mount hangs.
+// not related. A cancelled context stops every method, also when the mount hangs;
+// the error matches the context's and its cause, so that what was given the
+// Context of a lost [Lock] reports ErrLost.
 //
 // An argument that breaks a rule of this package is ErrInvalid and changes
 // nothing. Options may be nil, which means their zero value.
 type Share interface {
-	// FS returns the files for reading. Each open sees what was written and
-	// closed, on any machine, before it began; an open file keeps what it was.
-	// It implements ReadFile, ReadDir, Stat and Sub of package io/fs; the context
-	// ends its life: after that every call returns the context's error.
+	// FS returns the files for reading. Each call sees what was written and
+	// removed, on any machine, before it began; an open file keeps what it was.
+	// It implements ReadFile, ReadDir, Stat and Sub of package io/fs, and its
+	// errors are *fs.PathError: ErrNotFound for an absent name, also one with a file
+	// above it; ErrConflict for a directory read as a file, or a file listed;
+	// ErrInvalid, which here matches fs.ErrInvalid too, for a name that is not one.
+	// The context ends the life of the FS and of the files opened through it: after
+	// that every call but Close returns the context's error.
 	FS(ctx context.Context) fs.FS
 
 	// WriteFile replaces the file, or makes it and the directories above. A reader
 	// sees the old bytes or the new, never a mix, also after a crash. After an
-	// error, of r too, the file is the old one or the new one, and a repeat is
-	// safe. A name that is a directory, or has a file above it, is ErrConflict.
+	// error the file is the old one or the new one, and a repeat is safe; after an
+	// error of r, which the error matches, it is the old one. A name that is a
+	// directory, or has a file above it, is ErrConflict; the root and a nil r are
+	// ErrInvalid. Between two reads of r the context is heeded; a Read that blocks
+	// is for the owner of r to end.
 	WriteFile(ctx context.Context, name string, r io.Reader, opts *WriteOptions) (Info, error)
 
-	// Remove removes a file or an empty directory. An absent one is no error; a
-	// directory with something in it is ErrConflict, the root is ErrInvalid.
+	// Remove removes a file or an empty directory; the directories above stay. An
+	// absent one is no error, nor is one with a file above it; a directory with
+	// something in it is ErrConflict, the root is ErrInvalid.
 	Remove(ctx context.Context, name string) error
 
-	// Lock takes the lock, waiting in turn until ctx ends; with opts.Try it does
-	// not wait, and ErrConflict says that another has it. Locks are not reentrant:
-	// a second Lock of the same name waits for the first, also in one process.
-	// Shared locks admit each other; one that waits for an exclusive lock keeps
-	// later shared ones from passing it. The lock lives until Unlock, not until
-	// ctx ends.
+	// Lock takes the lock, waiting in turn until ctx ends: one that locks again and
+	// again gets no more than its share. With opts.Try it does not wait, and
+	// ErrConflict says that another has it, or waits for it. Locks are not
+	// reentrant: a second Lock of the same name waits for the first, also in one
+	// process. Shared locks admit each other; one that waits for an exclusive lock
+	// keeps later shared ones from passing it. The lock lives until Unlock, not
+	// until ctx ends.
 	Lock(ctx context.Context, lock string, opts *LockOptions) (Lock, error)
 
 	// Inspect says who holds the lock, its last token, and what was last committed
 	// under it, without taking it. A lock never taken has the zero Status.
 	Inspect(ctx context.Context, lock string) (Status, error)
 
-	// Watch yields an event for what target is now, then one for each change seen;
-	// changes in quick succession may be seen as one, and the last is always seen.
-	// It ends when ctx does, with the context's error. It asks, it is not told:
-	// opts.Every bounds how late.
+	// Watch yields an event for what target is now, then one for each change seen:
+	// of a file, that it came, went or has other bytes; of a lock, that other data
+	// was committed. Changes in quick succession may be seen as one, and the last is
+	// always seen. A directory is no file. It ends when ctx does, with the context's
+	// error. It asks, it is not told: opts.Every bounds how late.
 	Watch(ctx context.Context, target Target, opts *WatchOptions) iter.Seq2[Event, error]
 }
 
 // A Lock is held until Unlock, or until it is lost. It is safe for concurrent
 // use. It may own one goroutine, which ends with Unlock.
 type Lock interface {
-	// Token grows with each exclusive holder of this lock, also over crashes and
-	// failovers, and is at least 1. Stores with conditional writes use it to refuse
-	// a stale holder. Holders of shared locks have the token of the last exclusive
-	// one, which may be 0.
+	// Token grows with each exclusive holder of this lock, from at least 1, also
+	// over crashes and failovers. Stores with conditional writes use it to refuse a
+	// stale holder. Holders of shared locks have the token of the last exclusive
+	// one, or 0 if there was none.
 	Token() uint64
 	// Context is a child of the one given to [Share.Lock], cancelled when the lock
 	// is lost, with ErrLost as its cause, and by Unlock.
 	Context() context.Context
-	// Check proves that the lock is held now, or returns ErrLost.
+	// Check proves that the lock is held now, or returns ErrLost, as it does after
+	// Unlock. Once lost, a lock stays lost.
 	Check(ctx context.Context) error
 	// Commit replaces the data of the lock, at most [MaxCommit] bytes, which
 	// outlive it: [Share.Inspect] and [Share.Watch] return them. A stale holder gets
@@ -110,8 +123,10 @@ type Lock interface {
 
 // WriteOptions adjusts a WriteFile. A nil *WriteOptions means the zero value.
 type WriteOptions struct {
-	Mode     fs.FileMode // permissions only; 0o644 if zero
-	MustMake bool        // ErrConflict if the file exists
+	// Mode is what the file's permissions become, whatever they were and whatever
+	// the process masks; 0o644 if zero.
+	Mode     fs.FileMode
+	MustMake bool // ErrConflict if the file exists
 	// Under checks the lock immediately before the file is replaced, and fails the
 	// write with ErrLost. It makes a stale write unlikely; only Commit makes it
 	// impossible.
@@ -178,8 +193,11 @@ type Status struct {
 
 // A Holder is who took a lock.
 type Holder struct {
-	Host, Process, Task, Purpose string
-	Since                        time.Time
+	Host    string
+	Process string    // its number, and what tells it from one of the same number
+	Task    string    // of the orchestrator, where there is one
+	Purpose string    // of its [LockOptions]
+	Since   time.Time // by its own clock
 }
 
 // A Target is what to watch: a file, or what is committed under a lock. Exactly
@@ -194,7 +212,7 @@ func (t Target) Validate() error {
 	case t.Lock != "":
 		return ValidateLock(t.Lock)
 	}
-	return ValidateName(t.File)
+	return validateFile(t.File)
 }
 
 // DefaultEvery is how often a Watch looks where nothing is said.
@@ -225,7 +243,7 @@ func (o *WatchOptions) Validate() error {
 // An Event is what the target is.
 type Event struct {
 	Target Target
-	Absent bool   // no such file; a lock never committed under
+	Absent bool   // no such file, or it is a directory; a lock never committed under
 	Info   Info   // of a file
 	Status Status // of a lock
 }

@@ -21,12 +21,12 @@ const (
 )
 
 // ValidateName reports an error that matches [ErrInvalid] unless name may name a
-// file: valid by [fs.ValidPath], at most [MaxDepth] elements of at most [MaxName]
-// bytes without control characters, none of which begins with ".fsshare", which is
-// the share's own. "." is the root.
+// file or directory: valid by [fs.ValidPath], at most [MaxDepth] elements of at most
+// [MaxName] bytes without control characters, none of which begins with ".fsshare",
+// which is the share's own and never listed. "." is the root.
 func ValidateName(name string) error {
 	if !fs.ValidPath(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return fmt.Errorf("%w: name %.300q: slash-separated UTF-8 without control characters, \"..\" or a slash at either end", ErrInvalid, name)
+		return fmt.Errorf("%w: name %.300q: slash-separated UTF-8 without control characters, empty elements, \".\" or \"..\"", ErrInvalid, name)
 	}
 	elements := strings.Split(name, "/")
 	if len(elements) > MaxDepth {
@@ -38,6 +38,14 @@ func ValidateName(name string) error {
 		}
 	}
 	return nil
+}
+
+// validateFile is ValidateName for what can hold bytes, which the root cannot.
+func validateFile(name string) error {
+	if name == "." {
+		return fmt.Errorf("%w: the root is a directory", ErrInvalid)
+	}
+	return ValidateName(name)
 }
 
 // ValidateLock reports an error that matches [ErrInvalid] unless lock may name a
