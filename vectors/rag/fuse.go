@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // FuseOptions adjusts [Fuse]. A nil *FuseOptions means the zero value.
@@ -44,13 +43,8 @@ func Fuse(lists [][]string, opts *FuseOptions) ([]Hit, error) {
 	if !(o.K >= 0) || math.IsInf(o.K, 0) {
 		return nil, fmt.Errorf("fuse: %w: K is %v, want a finite number of at least 0", ErrInvalid, o.K)
 	}
-	if o.Weights != nil && len(o.Weights) != len(lists) {
-		return nil, fmt.Errorf("fuse: %w: %d weights for %d lists", ErrInvalid, len(o.Weights), len(lists))
-	}
-	for i, w := range o.Weights {
-		if !(w >= 0) || math.IsInf(w, 0) {
-			return nil, fmt.Errorf("fuse: %w: weight %d is %v, want a finite number of at least 0", ErrInvalid, i, w)
-		}
+	if err := checkWeights(o.Weights, len(lists)); err != nil {
+		return nil, fmt.Errorf("fuse: %w", err)
 	}
 	scores := map[string]float64{}
 	for i, list := range lists {
@@ -67,10 +61,5 @@ func Fuse(lists [][]string, opts *FuseOptions) ([]Hit, error) {
 			scores[id] += weight / (o.K + float64(len(seen)))
 		}
 	}
-	hits := make([]Hit, 0, len(scores))
-	for id, score := range scores {
-		hits = append(hits, Hit{id, score})
-	}
-	slices.SortFunc(hits, better)
-	return hits, nil
+	return ranked(scores), nil
 }
