@@ -25,11 +25,8 @@ import (
 func Clients(tb testing.TB) []Client {
 	tb.Helper()
 	skipOutside(tb)
-	dir, err := os.MkdirTemp(guest.Export, "test-")
+	dir, err := newFolder(guest.Export, "test-")
 	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o777); err != nil {
 		tb.Fatal(err)
 	}
 	var clients []Client
@@ -48,6 +45,15 @@ func Clients(tb testing.TB) []Client {
 		}
 	})
 	return clients
+}
+
+// newFolder makes a folder for everyone, with a name of its own.
+func newFolder(parent, prefix string) (string, error) {
+	dir, err := os.MkdirTemp(parent, prefix)
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o777)
 }
 
 // empty removes a folder of the export. Its files are emptied first: the server
@@ -109,7 +115,7 @@ func (c Client) Expire() error {
 // at the end of the test.
 func (c Client) MountWith(tb testing.TB, options string) string {
 	tb.Helper()
-	target, err := os.MkdirTemp(guest.Root, c.Name+"-")
+	target, err := newFolder(guest.Root, c.Name+"-")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -119,6 +125,10 @@ func (c Client) MountWith(tb testing.TB, options string) string {
 	tb.Cleanup(func() {
 		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil {
 			tb.Error(os.NewSyscallError("umount "+target, err))
+			return
+		}
+		if err := os.Remove(target); err != nil {
+			tb.Error(err)
 		}
 	})
 	return target

@@ -17,7 +17,8 @@ import (
 	"github.com/genaistore/genaistore/internal/nfstest"
 )
 
-// These tests run in the guest; TestTheGuest boots it for them.
+// These tests run in the guest: all of them by go test -exec, the quick ones also
+// by TestTheGuestPassesItsTests, which boots it.
 
 const fOFDSetlk = 37 // F_OFD_SETLK, absent from package syscall
 
@@ -162,6 +163,9 @@ func TestALockTakenFromItsHolderFencesIt(t *testing.T) {
 		{"cut off for a lease", func(t *testing.T, holder nfstest.Client) { require.NoError(t, holder.Cut()) }, 15 * time.Second, 5 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && c.late > 0 {
+				t.Skip("waits for a lease")
+			}
 			clients := nfstest.Clients(t)
 			server := nfstest.OpenServer(t)
 			a, b := openRW(t, clients[0].Dir, "lock"), openRW(t, clients[1].Dir, "lock")
@@ -204,6 +208,9 @@ func errIfNot(err, may error) error {
 }
 
 func TestARestartedServerKeepsTheLocksOfTheLiving(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a period of grace")
+	}
 	c := nfstest.Clients(t)
 	a, b := openRW(t, c[0].Dir, "lock"), openRW(t, c[1].Dir, "lock")
 	require.NoError(t, ofd(a, syscall.F_WRLCK))

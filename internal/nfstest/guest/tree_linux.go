@@ -85,9 +85,15 @@ func makeDevices() error {
 		name         string
 		major, minor int
 	}{
-		{"null", memMajor, 3}, {"zero", memMajor, 5}, {"full", memMajor, 7}, {"random", memMajor, 8},
-		{"urandom", memMajor, 9}, {"tty", consoleMajor, 0}, {"console", consoleMajor, 1},
-		{"ttyS0", ttyMajor, 64}, {"ttyS1", ttyMajor, 65},
+		{"null", memMajor, 3},
+		{"zero", memMajor, 5},
+		{"full", memMajor, 7},
+		{"random", memMajor, 8},
+		{"urandom", memMajor, 9},
+		{"tty", consoleMajor, 0},
+		{"console", consoleMajor, 1},
+		{"ttyS0", ttyMajor, 64},
+		{"ttyS1", ttyMajor, 65},
 	} {
 		path := "/dev/" + d.name
 		if err := syscall.Mknod(path, syscall.S_IFCHR, d.major<<8|d.minor); err != nil {

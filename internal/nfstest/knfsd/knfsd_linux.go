@@ -65,12 +65,12 @@ func (s *Server) Start() error {
 
 // Stop stops the server; what its clients held is forgotten, but for their
 // names. Their requests wait until Resume.
-func (s *Server) Stop() error { return write(control+"/threads", "0") }
+func (*Server) Stop() error { return write(control+"/threads", "0") }
 
 // Resume starts the server after a Stop. If it had clients, a period of grace
 // begins, in which they may claim their locks again and nobody gets new ones.
 func (s *Server) Resume() error {
-	if err := s.listen(); err != nil {
+	if err := listen(); err != nil {
 		return err
 	}
 	if err := write(control+"/threads", "4"); err != nil {
@@ -102,7 +102,7 @@ func Lease() (time.Duration, error) {
 }
 
 // listen gives the server a TCP socket of the caller's network namespace.
-func (s *Server) listen() error {
+func listen() error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)

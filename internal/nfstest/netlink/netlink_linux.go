@@ -50,14 +50,14 @@ func (c *Conn) Close() error { return syscall.Close(c.fd) }
 // AddVeth makes a pair of links that are each other's wire: name in this
 // namespace, peer in the namespace that peerNS is an open descriptor of.
 func (c *Conn) AddVeth(name, peer string, peerNS int) error {
-	info := link(0, 0, 0)
+	info := link(0, 0)
 	info = attribute(info, syscall.IFLA_IFNAME, cstring(peer))
 	info = attribute(info, iflaNetNSFD, word(uint32(peerNS)))
 
 	kind := attribute(nil, iflaInfoKind, []byte("veth"))
 	kind = attribute(kind, iflaInfoData, attribute(nil, vethInfoPeer, info))
 
-	req := link(0, 0, 0)
+	req := link(0, 0)
 	req = attribute(req, syscall.IFLA_IFNAME, cstring(name))
 	req = attribute(req, syscall.IFLA_LINKINFO, kind)
 	_, err := c.do("add link "+name, syscall.RTM_NEWLINK, syscall.NLM_F_CREATE|syscall.NLM_F_EXCL, req)
@@ -71,7 +71,7 @@ func (c *Conn) SetUp(name string) error { return c.setFlags(name, syscall.IFF_UP
 func (c *Conn) SetDown(name string) error { return c.setFlags(name, 0) }
 
 func (c *Conn) setFlags(name string, flags uint32) error {
-	req := attribute(link(0, flags, syscall.IFF_UP), syscall.IFLA_IFNAME, cstring(name))
+	req := attribute(link(flags, syscall.IFF_UP), syscall.IFLA_IFNAME, cstring(name))
 	_, err := c.do("set link "+name, syscall.RTM_NEWLINK, 0, req)
 	return err
 }
@@ -114,7 +114,7 @@ func (c *Conn) Delay(name string, d time.Duration) error {
 }
 
 func (c *Conn) index(name string) (uint32, error) {
-	reply, err := c.do("find link "+name, syscall.RTM_GETLINK, 0, attribute(link(0, 0, 0), syscall.IFLA_IFNAME, cstring(name)))
+	reply, err := c.do("find link "+name, syscall.RTM_GETLINK, 0, attribute(link(0, 0), syscall.IFLA_IFNAME, cstring(name)))
 	if err != nil {
 		return 0, err
 	}
@@ -160,10 +160,9 @@ func (c *Conn) do(what string, kind, flags uint16, body []byte) ([]byte, error) 
 	return r.Data, nil
 }
 
-// link is a struct ifinfomsg.
-func link(index, flags, change uint32) []byte {
-	b := make([]byte, 4, 64)
-	b = binary.NativeEndian.AppendUint32(b, index)
+// link is a struct ifinfomsg of a link that an attribute names.
+func link(flags, change uint32) []byte {
+	b := make([]byte, 8, 64)
 	b = binary.NativeEndian.AppendUint32(b, flags)
 	return binary.NativeEndian.AppendUint32(b, change)
 }

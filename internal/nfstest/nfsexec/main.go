@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -67,6 +68,12 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return exitOwnFailure, err
 	}
+	if os.Getenv(keeper) == "" {
+		return keep(ctx, args)
+	}
+	signal.Ignore(syscall.SIGPIPE) // whoever read our output may be gone before us
+	ctx, cancel := withLifeline(ctx)
+	defer cancel()
 	job, options, err := fromEnvironment(args)
 	if err != nil {
 		return exitOwnFailure, err
@@ -113,7 +120,7 @@ func fromEnvironment(args []string) (guest.Job, *uml.Options, error) {
 		return job, nil, err
 	}
 	job.Args = append([]string{program}, args[1:]...)
-	job.Env = os.Environ()
+	job.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, keeper+"=") })
 	if job.Dir, err = os.Getwd(); err != nil {
 		return job, nil, err
 	}

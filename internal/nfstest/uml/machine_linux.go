@@ -19,7 +19,8 @@ import (
 // the caller removes it.
 //
 // The machine is killed with everything in it when ctx is done, when its time is
-// up, and when this process dies.
+// up, and when this process dies. Then, two helpers of the kernel may survive: let
+// a process call Run that nobody kills.
 func (k Kernel) Run(ctx context.Context, initPath, folder string, streams Streams, options *Options) error {
 	o := options.WithDefaults()
 	words, err := commandLine(initPath, folder, o)
@@ -33,6 +34,9 @@ func (k Kernel) Run(ctx context.Context, initPath, folder string, streams Stream
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("the machine was still on after %v", o.Timeout))
 	defer cancel()
 
+	if err := adoptOrphans(); err != nil {
+		return err
+	}
 	lines, wait, err := serialLines(streams)
 	if err != nil {
 		return err
@@ -84,14 +88,23 @@ func killGroup(leader int) error {
 // endGroup kills the processes of the guest, which outlive its kernel by moments,
 // and waits for their end.
 func endGroup(leader int) {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for range 100 {
-		if killGroup(leader) != nil {
-			return
+	_ = killGroup(leader)
+	for {
+		_, err := syscall.Wait4(-leader, nil, 0, nil)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return // there is none left
 		}
-		<-tick.C
 	}
+}
+
+// adoptOrphans makes this process the parent of the processes whose parent dies
+// below it, so that endGroup can wait for them.
+func adoptOrphans() error {
+	const prSetChildSubreaper = 36
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0); errno != 0 {
+		return os.NewSyscallError("prctl", errno)
+	}
+	return nil
 }
 
 // serialLines returns the guest's ends of the two serial lines, and a function
