@@ -16,9 +16,9 @@ import (
 // NotIn ask for a value that is there and differs, and [OrMissing] widens them.
 // A list matches Equal, In and StartsWith if one element does, NotEqual and NotIn
 // if none does, and an order never. Numbers compare as float64, and values of
-// different types are different. In with no values selects nothing, NotIn with
-// none is Exists. Filters may carry any number of values; backends split what
-// their service limits.
+// different types are different. In with no values and Or of no filters select
+// nothing, NotIn with no values is Exists. Filters may carry any number of
+// values; backends split what their service limits.
 //
 // These are the rules of S3 Vectors where AWS documents them
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-vectors-metadata-filtering.html)
@@ -51,10 +51,12 @@ const (
 	OpOr         Op = "or"
 )
 
-// MaxFilterDepth is how deep filters may nest.
+// MaxFilterDepth is how deep filters may nest: a filter on a key is 0 deep, an And
+// or Or of these 1.
 const MaxFilterDepth = 16
 
-// A Value is what a filter compares with. Integers must be exact in a float64.
+// A Value is what a filter compares with. An integer beyond 2^53 makes a filter
+// that is ErrInvalid where it is used.
 type Value interface {
 	~string | ~bool | ~int | ~int32 | ~int64 | ~float32 | ~float64
 }
@@ -89,26 +91,17 @@ func Exists(key string) Filter { return Filter{Op: OpExists, Key: key} }
 // Missing matches a vector that lacks the key.
 func Missing(key string) Filter { return Filter{Op: OpMissing, Key: key} }
 
-// StartsWith matches a string that begins with prefix, or a list with such an
-// element.
+// StartsWith matches a string that begins with prefix, byte for byte, or a list
+// with such an element.
 func StartsWith(key, prefix string) Filter { return compare(OpStartsWith, key, prefix) }
 
 // OrMissing matches what f matches and every vector that lacks f's key. f is a
 // filter on one key.
 func OrMissing(f Filter) Filter { return Or(f, Missing(f.Key)) }
 
-// And matches what all match. Zero filters among them are dropped.
-func And(of ...Filter) Filter { return join(OpAnd, of) }
-
-// Or matches what any matches. A zero filter among them makes the whole zero.
-func Or(of ...Filter) Filter {
-	if slices.ContainsFunc(of, Filter.IsZero) {
-		return Filter{}
-	}
-	return join(OpOr, of)
-}
-
-func join(op Op, of []Filter) Filter {
+// And matches what all match. Zero filters among them are dropped, and And of
+// nothing is the zero filter, which selects all.
+func And(of ...Filter) Filter {
 	of = slices.DeleteFunc(slices.Clone(of), Filter.IsZero)
 	switch len(of) {
 	case 0:
@@ -116,7 +109,19 @@ func join(op Op, of []Filter) Filter {
 	case 1:
 		return of[0]
 	}
-	return Filter{Op: op, Of: of}
+	return Filter{Op: OpAnd, Of: of}
+}
+
+// Or matches what any matches. A zero filter among them makes the whole zero. Or
+// of nothing selects nothing: who may see no tenant sees none.
+func Or(of ...Filter) Filter {
+	switch {
+	case slices.ContainsFunc(of, Filter.IsZero):
+		return Filter{}
+	case len(of) == 1:
+		return of[0]
+	}
+	return Filter{Op: OpOr, Of: slices.Clone(of)}
 }
 
 // IsZero reports whether f selects all.
@@ -126,8 +131,10 @@ func compare[V Value](op Op, key string, vs ...V) Filter {
 	values := make([]any, len(vs))
 	for i, v := range vs {
 		switch r := reflect.ValueOf(v); {
-		case r.CanInt():
+		case r.CanInt() && exact(r.Int()):
 			values[i] = float64(r.Int())
+		case r.CanInt():
+			values[i] = r.Int() // which Validate refuses
 		case r.CanFloat():
 			values[i] = r.Float()
 		case r.Kind() == reflect.Bool:
@@ -139,7 +146,10 @@ func compare[V Value](op Op, key string, vs ...V) Filter {
 	return Filter{Op: op, Key: key, Values: values}
 }
 
-// Match reports whether metadata satisfies f, as every Index decides it.
+func exact(n int64) bool { return n >= -1<<53 && n <= 1<<53 }
+
+// Match reports whether m, as [Schema.Normal] returns it, satisfies f, as every
+// Index decides it.
 func (f Filter) Match(m Metadata) bool {
 	switch f.Op {
 	case "":
@@ -168,9 +178,30 @@ func (f Filter) Match(m Metadata) bool {
 
 func (f Filter) matchAny(value any) bool {
 	if list, ok := value.([]any); ok {
-		return slices.ContainsFunc(list, func(v any) bool { return slices.Contains(f.Values, v) })
+		return slices.ContainsFunc(list, f.hasOperand)
 	}
-	return slices.Contains(f.Values, value)
+	return f.hasOperand(value)
+}
+
+func (f Filter) hasOperand(value any) bool {
+	return slices.ContainsFunc(f.Values, func(operand any) bool { return equal(operand, value) })
+}
+
+// equal is == for the types of metadata, and false for any other, which == would
+// panic on.
+func equal(a, b any) bool {
+	switch a := a.(type) {
+	case string:
+		b, ok := b.(string)
+		return ok && a == b
+	case float64:
+		b, ok := b.(float64)
+		return ok && a == b
+	case bool:
+		b, ok := b.(bool)
+		return ok && a == b
+	}
+	return false
 }
 
 func (f Filter) matchPrefix(value any) bool {
@@ -222,14 +253,14 @@ func (f Filter) validate(s Schema, depth int) error {
 	if f.IsZero() && depth == 0 {
 		return nil
 	}
-	if depth > MaxFilterDepth {
-		return fmt.Errorf("%w: a filter nests deeper than %d", ErrInvalid, MaxFilterDepth)
+	if most := MaxFilterDepth - s.Reserved.FilterDepth; depth > most {
+		return fmt.Errorf("%w: a filter nests deeper than %d", ErrInvalid, most)
 	}
 	if f.Op == OpAnd || f.Op == OpOr {
 		return f.validateJoin(s, depth)
 	}
-	if f.Key == "" || !utf8.ValidString(f.Key) || len(f.Of) > 0 {
-		return fmt.Errorf("%w: filter %q on key %.80q: it needs a key of UTF-8 and takes no filters", ErrInvalid, f.Op, f.Key)
+	if f.Key == "" || !utf8.ValidString(f.Key) || strings.HasPrefix(f.Key, "$") || len(f.Of) > 0 {
+		return fmt.Errorf("%w: filter %q on key %.80q: it needs a key of UTF-8 that does not begin with $, and takes no filters", ErrInvalid, f.Op, f.Key)
 	}
 	if slices.Contains(s.NonFilterable, f.Key) {
 		return fmt.Errorf("%w: filter on %q: the key is not filterable in this index", ErrInvalid, f.Key)
@@ -243,8 +274,8 @@ func (f Filter) validate(s Schema, depth int) error {
 }
 
 func (f Filter) validateJoin(s Schema, depth int) error {
-	if len(f.Of) == 0 || f.Key != "" || len(f.Values) > 0 {
-		return fmt.Errorf("%w: filter %q takes one filter or more, and no key or values", ErrInvalid, f.Op)
+	if f.Key != "" || len(f.Values) > 0 || f.Op == OpAnd && len(f.Of) == 0 {
+		return fmt.Errorf("%w: filter %q takes filters, at least one for %q, and no key or values", ErrInvalid, f.Op, OpAnd)
 	}
 	for _, g := range f.Of {
 		if err := g.validate(s, depth+1); err != nil {
@@ -269,7 +300,7 @@ func checkOperand(v any) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("%w: an operand of type %T: string, float64 or bool", ErrInvalid, v)
+	return fmt.Errorf("%w: operand %v of type %T: string, float64 or bool, integers within 2^53", ErrInvalid, v, v)
 }
 
 func (f Filter) validateOperands() error {
@@ -293,7 +324,7 @@ func (f Filter) validateOperands() error {
 		return fmt.Errorf("%w: filter operator %q is not known", ErrInvalid, f.Op)
 	}
 	if len(f.Values) != operands || !ok {
-		return fmt.Errorf("%w: filter %q on %q: %d operands %T; orders take one number, startsWith one string, exists none", ErrInvalid, f.Op, f.Key, len(f.Values), f.Values)
+		return fmt.Errorf("%w: filter %q on %q: operands %.80v; orders take one number, startsWith one string, exists none", ErrInvalid, f.Op, f.Key, f.Values)
 	}
 	return nil
 }

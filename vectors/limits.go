@@ -8,6 +8,8 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -59,18 +61,24 @@ func (s Schema) validateTags() error {
 		return fmt.Errorf("%w: %d tags: at most 50", ErrInvalid, len(s.Tags))
 	}
 	for k, v := range s.Tags {
-		if n := utf8.RuneCountInString(k); n < 1 || n > 128 || utf8.RuneCountInString(v) > 256 || !utf8.ValidString(k+v) {
-			return fmt.Errorf("%w: tag %.140q: a key of 1 to 128 characters, a value of at most 256", ErrInvalid, k)
+		if n := utf8.RuneCountInString(k); n < 1 || n > 128 || utf8.RuneCountInString(v) > 256 ||
+			!utf8.ValidString(k+v) || strings.ContainsFunc(k+v, notInTag) || strings.HasPrefix(strings.ToLower(k), "aws:") {
+			return fmt.Errorf("%w: tag %.140q: a key of 1 to 128 characters, not of aws:, a value of at most 256, of letters, digits, spaces and _.:/=+-@", ErrInvalid, k)
 		}
 	}
 	return nil
 }
 
+func notInTag(r rune) bool {
+	return !unicode.In(r, unicode.L, unicode.Z, unicode.N) && !strings.ContainsRune("_.:/=+-@", r)
+}
+
 // ValidateKey reports an error that matches [ErrInvalid] unless key may name a
-// vector.
-func ValidateKey(key string) error {
-	if n := utf8.RuneCountInString(key); n < 1 || n > MaxKey || !utf8.ValidString(key) {
-		return fmt.Errorf("%w: key %.80q: from 1 to %d characters of UTF-8, not %d", ErrInvalid, key, MaxKey, n)
+// vector of the index.
+func (s Schema) ValidateKey(key string) error {
+	most := MaxKey - s.Reserved.KeyCharacters
+	if n := utf8.RuneCountInString(key); n < 1 || n > most || !utf8.ValidString(key) {
+		return fmt.Errorf("%w: key %.80q: from 1 to %d characters of UTF-8, not %d", ErrInvalid, key, most, n)
 	}
 	return nil
 }
@@ -78,7 +86,10 @@ func ValidateKey(key string) error {
 // ValidateData reports an error that matches [ErrInvalid] unless data is a
 // vector of the index: of its dimension, finite, and under [Cosine] not zero.
 func (s Schema) ValidateData(data []float32) error {
-	if len(data) != s.Dimension {
+	if s.Dimension == 0 && (len(data) < 1 || len(data) > MaxDimension) {
+		return fmt.Errorf("%w: vector must have length 1 to %d, but has length %d", ErrInvalid, MaxDimension, len(data))
+	}
+	if s.Dimension != 0 && len(data) != s.Dimension {
 		return fmt.Errorf("%w: vector must have length %d, but has length %d", ErrInvalid, s.Dimension, len(data))
 	}
 	var norm float32
@@ -98,7 +109,7 @@ func (s Schema) ValidateData(data []float32) error {
 // types of [Metadata], never nil, sharing nothing with v. An error matches
 // [ErrInvalid] and says which rule v breaks and what would be right.
 func (s Schema) Normal(v Vector) (Vector, error) {
-	if err := ValidateKey(v.Key); err != nil {
+	if err := s.ValidateKey(v.Key); err != nil {
 		return Vector{}, err
 	}
 	if err := s.ValidateData(v.Data); err != nil {
@@ -112,8 +123,8 @@ func (s Schema) Normal(v Vector) (Vector, error) {
 }
 
 func (s Schema) normalMetadata(in Metadata) (Metadata, error) {
-	if len(in) > MaxMetadataKeys {
-		return nil, fmt.Errorf("%w: metadata object must have at most %d keys, not %d", ErrInvalid, MaxMetadataKeys, len(in))
+	if most := MaxMetadataKeys - s.Reserved.MetadataKeys; len(in) > most {
+		return nil, fmt.Errorf("%w: metadata object must have at most %d keys, not %d", ErrInvalid, most, len(in))
 	}
 	out := make(Metadata, len(in))
 	for k, v := range in {
@@ -130,12 +141,10 @@ func (s Schema) normalMetadata(in Metadata) (Metadata, error) {
 }
 
 func (s Schema) checkSizes(m Metadata) error {
+	mostFilterable, mostOfAll := MaxFilterableBytes-s.Reserved.MetadataBytes, MaxMetadataBytes-s.Reserved.MetadataBytes
 	total, err := m.Size()
-	if err != nil {
+	if err != nil || total <= mostFilterable {
 		return err
-	}
-	if total <= MaxFilterableBytes {
-		return nil
 	}
 	filterable := maps.Clone(m)
 	maps.DeleteFunc(filterable, func(k string, _ any) bool { return slices.Contains(s.NonFilterable, k) })
@@ -144,26 +153,36 @@ func (s Schema) checkSizes(m Metadata) error {
 		return err
 	}
 	switch {
-	case part > MaxFilterableBytes:
+	case part > mostFilterable:
 		return fmt.Errorf("%w: filterable metadata must have at most %d bytes, not %d; largest keys: %v; text belongs under a non-filterable key of the index",
-			ErrInvalid, MaxFilterableBytes, part, filterable.largest(3))
-	case total > MaxMetadataBytes:
-		return fmt.Errorf("%w: metadata must have at most %d bytes, not %d; largest keys: %v", ErrInvalid, MaxMetadataBytes, total, m.largest(3))
+			ErrInvalid, mostFilterable, part, filterable.largest(3))
+	case total > mostOfAll:
+		return fmt.Errorf("%w: metadata must have at most %d bytes, not %d; largest keys: %v", ErrInvalid, mostOfAll, total, m.largest(3))
 	}
 	return nil
 }
 
-// Size returns the bytes of m as compact JSON, which is how limits count it. AWS
-// does not say how it counts.
+// Size returns the bytes of m as compact JSON in UTF-8, escaping only what JSON
+// must, which is how the limits count it. AWS does not say how it counts.
 func (m Metadata) Size() (int, error) {
 	if len(m) == 0 {
-		return 2, nil
+		return len("{}"), nil
 	}
-	raw, err := json.Marshal(map[string]any(m))
-	if err != nil {
+	var size counter
+	enc := json.NewEncoder(&size)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(map[string]any(m)); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return len(raw), nil
+	return int(size) - len("\n"), nil
+}
+
+// A counter is a writer that keeps only how much was written.
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 func (m Metadata) largest(n int) []string {
@@ -205,7 +224,7 @@ func normalValue(v any, lists bool) (any, error) {
 	case r.CanInt():
 		return normalInteger(float64(r.Int()), r.Int() == int64(float64(r.Int())))
 	case r.CanUint():
-		return normalInteger(float64(r.Uint()), true)
+		return normalInteger(float64(r.Uint()), r.Uint() <= 1<<53)
 	case r.CanFloat():
 		return normalValue(r.Float(), false)
 	case r.Kind() == reflect.String:
@@ -232,6 +251,46 @@ func normalInteger(f float64, exact bool) (any, error) {
 	return f, nil
 }
 
+// Validate reports an error that matches [ErrInvalid] unless f is known.
+func (f Fields) Validate() error {
+	if f > Everything {
+		return fmt.Errorf("%w: fields %d are not known", ErrInvalid, f)
+	}
+	return nil
+}
+
+// WithDefaults returns what an Index acts on.
+func (o *PutOptions) WithDefaults() PutOptions { return deref(o) }
+
+// WithDefaults returns what an Index acts on.
+func (o *GetOptions) WithDefaults() GetOptions { return deref(o) }
+
+// WithDefaults returns what an Index acts on.
+func (o *ListOptions) WithDefaults() ListOptions { return deref(o) }
+
+// WithDefaults returns what an Index acts on.
+func (o *DeleteOptions) WithDefaults() DeleteOptions { return deref(o) }
+
+func deref[T any](o *T) (zero T) {
+	if o == nil {
+		return zero
+	}
+	return *o
+}
+
+// Validate reports an error that matches [ErrInvalid] unless an index with this
+// schema can list what o selects.
+func (o ListOptions) Validate(s Schema) error {
+	return cmp.Or(o.Fields.Validate(), validatePrefix(o.Prefix), o.Filter.Validate(s))
+}
+
+func validatePrefix(prefix string) error {
+	if !utf8.ValidString(prefix) {
+		return fmt.Errorf("%w: prefix %.80q is not UTF-8", ErrInvalid, prefix)
+	}
+	return nil
+}
+
 // WithDefaults returns what an Index acts on.
 func (q Query) WithDefaults() Query {
 	q.TopK = cmp.Or(q.TopK, DefaultTopK)
@@ -245,13 +304,7 @@ func (q Query) Validate(s Schema) error {
 	if q.TopK < 1 || q.TopK > MaxTopK {
 		return fmt.Errorf("%w: TopK %d: from 1 to %d", ErrInvalid, q.TopK, MaxTopK)
 	}
-	if q.Fields > Everything {
-		return fmt.Errorf("%w: fields %d are not known", ErrInvalid, q.Fields)
-	}
-	if err := s.ValidateData(q.Vector); err != nil {
-		return err
-	}
-	return q.Filter.Validate(s)
+	return cmp.Or(q.Fields.Validate(), s.ValidateData(q.Vector), q.Filter.Validate(s))
 }
 
 // Validate reports an error that matches [ErrInvalid] unless an index with this
@@ -265,9 +318,9 @@ func (sel Selection) Validate(s Schema) error {
 		return fmt.Errorf("%w: a selection is by Keys, by Prefix and Filter, or All", ErrInvalid)
 	}
 	for _, k := range sel.Keys {
-		if err := ValidateKey(k); err != nil {
+		if err := s.ValidateKey(k); err != nil {
 			return err
 		}
 	}
-	return sel.Filter.Validate(s)
+	return cmp.Or(validatePrefix(sel.Prefix), sel.Filter.Validate(s))
 }

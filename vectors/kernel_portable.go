@@ -1,0 +1,7 @@
+//go:build !(goexperiment.simd && amd64)
+
+package vectors
+
+func dotKernel() kernel { return dotPortable }
+
+func squaresKernel() kernel { return squaresPortable }

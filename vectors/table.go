@@ -1,0 +1,214 @@
+package vectors
+
+import (
+	"iter"
+	"slices"
+	"sync/atomic"
+)
+
+// A table holds vectors in numbered rows. Its methods change it under the lock of
+// its owner; a view of it outlives that lock.
+type table struct {
+	schema    Schema
+	dimension int
+	perSlab   uint32 // rows in a full slab
+	slabs     []*slab
+	rows      map[string]uint32 // by key
+	live      bitset
+	free      []uint32 // rows of deleted vectors, to be used again
+	terms     terms
+}
+
+// A slab is a part of a table: rows of contiguous data, so that a scan runs at
+// the speed of memory, small enough that growing a table copies little and a view
+// costs its writers little.
+type slab struct {
+	data     []float32
+	scale    []float64 // what makes the row a vector of length 1; 1 if not cosine
+	keys     []string  // empty in a free row
+	metadata []Metadata
+	// viewed says that a view reads this slab: writers replace it by a copy.
+	viewed atomic.Bool
+}
+
+// slabFloats is the most data of a slab, unless 64 rows need more: a scan checks
+// its context once a slab.
+const slabFloats = 1 << 18
+
+// newTable returns a table for a schema with a dimension.
+func newTable(s Schema) *table {
+	perSlab := uint32(64)
+	for int(perSlab)*2*s.Dimension <= slabFloats && perSlab < 4096 {
+		perSlab *= 2
+	}
+	return &table{
+		schema: s, dimension: s.Dimension, perSlab: perSlab, rows: make(map[string]uint32),
+		terms: terms{except: s.NonFilterable, keys: make(map[string]*term)},
+	}
+}
+
+// at returns where row is.
+func (t *table) at(row uint32) (s *slab, i int) {
+	return t.slabs[row/t.perSlab], int(row % t.perSlab)
+}
+
+func (t *table) key(row uint32) string {
+	s, i := t.at(row)
+	return s.keys[i]
+}
+
+func (t *table) metadata(row uint32) Metadata {
+	s, i := t.at(row)
+	return s.metadata[i]
+}
+
+func (s *slab) row(i, dimension int) []float32 {
+	return s.data[i*dimension : (i+1)*dimension : (i+1)*dimension]
+}
+
+// vector returns a copy of a row, as far as fields ask for it.
+func (s *slab) vector(i, dimension int, fields Fields) Vector {
+	v := Vector{Key: s.keys[i]}
+	if fields.Data() {
+		v.Data = slices.Clone(s.row(i, dimension))
+	}
+	if fields.Metadata() {
+		v.Metadata = s.metadata[i].Clone()
+	}
+	return v
+}
+
+// put stores v, which is normal, in the row of its key.
+func (t *table) put(v Vector) {
+	row, ok := t.rows[v.Key]
+	switch {
+	case ok:
+		t.terms.remove(row, t.metadata(row))
+	case len(t.free) > 0:
+		row, t.free = t.free[len(t.free)-1], t.free[:len(t.free)-1]
+	default:
+		row = t.grow()
+	}
+	s, i := t.writable(row)
+	copy(s.row(i, t.dimension), v.Data)
+	s.scale[i] = 1
+	if t.schema.Metric == Cosine {
+		s.scale[i] = cosineScale(v.Data)
+	}
+	s.keys[i], s.metadata[i] = v.Key, v.Metadata
+	t.rows[v.Key] = row
+	t.live.add(row)
+	t.terms.add(row, v.Metadata)
+}
+
+// grow adds a row to the last slab, or to a new one.
+func (t *table) grow() uint32 {
+	if n := len(t.slabs); n == 0 || len(t.slabs[n-1].keys) == int(t.perSlab) {
+		t.slabs = append(t.slabs, &slab{})
+	}
+	last := uint32(len(t.slabs) - 1)
+	s, _ := t.writable(last * t.perSlab)
+	row := last*t.perSlab + uint32(len(s.keys))
+	s.data = slices.Grow(s.data, t.dimension)[:len(s.data)+t.dimension]
+	s.scale = append(s.scale, 1)
+	s.keys = append(s.keys, "")
+	s.metadata = append(s.metadata, nil)
+	return row
+}
+
+// writable is at for who writes: it leaves a slab that a view reads to the view.
+func (t *table) writable(row uint32) (s *slab, i int) {
+	s, i = t.at(row)
+	if s.viewed.Load() {
+		s = &slab{data: slices.Clone(s.data), scale: slices.Clone(s.scale), keys: slices.Clone(s.keys), metadata: slices.Clone(s.metadata)}
+		t.slabs[row/t.perSlab] = s
+	}
+	return s, i
+}
+
+// remove frees the row of a vector.
+func (t *table) remove(row uint32) {
+	s, i := t.writable(row)
+	t.terms.remove(row, s.metadata[i])
+	delete(t.rows, s.keys[i])
+	t.live.remove(row)
+	t.free = append(t.free, row)
+	s.keys[i], s.metadata[i] = "", nil
+}
+
+// compacted returns t, or a table with no free rows if most of t's are free.
+func (t *table) compacted() *table {
+	if len(t.free) < 1024 || len(t.free) < len(t.rows) {
+		return t
+	}
+	small := newTable(t.schema)
+	for row := range t.live.rows() {
+		s, i := t.at(row)
+		small.put(Vector{Key: s.keys[i], Data: s.row(i, t.dimension), Metadata: s.metadata[i]})
+	}
+	return small
+}
+
+// A view is some rows of a table as they were when it was made. It costs no copy
+// until the table changes, and then one of each slab that it reads.
+type view struct {
+	dimension int
+	perSlab   uint32
+	slabs     []*slab
+	rows      []uint32
+}
+
+// view may be called by readers at the same time.
+func (t *table) view(rows []uint32) view {
+	v := view{t.dimension, t.perSlab, slices.Clone(t.slabs), rows}
+	for _, row := range rows {
+		if s := t.slabs[row/t.perSlab]; !s.viewed.Load() {
+			s.viewed.Store(true)
+		}
+	}
+	return v
+}
+
+func (v view) vectors(fields Fields) iter.Seq[Vector] {
+	return func(yield func(Vector) bool) {
+		for _, row := range v.rows {
+			if !yield(v.slabs[row/v.perSlab].vector(int(row%v.perSlab), v.dimension, fields)) {
+				return
+			}
+		}
+	}
+}
+
+// shuffle puts the rows in the order of a hash of their keys.
+func (v view) shuffle() {
+	type place struct {
+		hash uint64
+		row  uint32
+	}
+	places := make([]place, len(v.rows))
+	for i, row := range v.rows {
+		places[i] = place{scatter(v.slabs[row/v.perSlab].keys[row%v.perSlab]), row}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		switch {
+		case a.hash < b.hash:
+			return -1
+		case a.hash > b.hash:
+			return 1
+		}
+		return int(a.row) - int(b.row)
+	})
+	for i, p := range places {
+		v.rows[i] = p.row
+	}
+}
+
+// scatter is FNV-1a, mixed so that keys which differ at their end lie apart.
+func scatter(key string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	h ^= h >> 32
+	return h * 0x9e3779b97f4a7c15
+}
