@@ -39,7 +39,7 @@ type BM25Options struct {
 	// most 1.
 	B float64
 	// TitleWeight is how often each word of the title counts, in addition to
-	// where the text repeats it: 1 by default.
+	// where the text repeats it: 2 by default.
 	TitleWeight float64
 	// PrefixWeight is what two words count that share only their first four
 	// letters, such as "Thai" and "Thailand": 0.5 by default, where 1 is a full
@@ -57,7 +57,7 @@ func (o *BM25Options) WithDefaults() BM25Options {
 	return BM25Options{
 		K1:           or(opts.K1, 1.2),
 		B:            or(opts.B, 0.75),
-		TitleWeight:  or(opts.TitleWeight, 1),
+		TitleWeight:  or(opts.TitleWeight, 2),
 		PrefixWeight: or(opts.PrefixWeight, 0.5),
 	}
 }

@@ -1,6 +1,9 @@
 package rag
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Markdown splits a Markdown document as [Paragraphs] does, but no chunk spans
 // two sections, and the Section of each is the path of its headings: "Guide >
@@ -60,13 +63,12 @@ type markdownLine struct {
 	heading    string
 }
 
-func markdownLines(text string) func(yield func(markdownLine) bool) {
+func markdownLines(text string) iter.Seq[markdownLine] {
 	return func(yield func(markdownLine) bool) {
-		fence := ""
+		fence := "" // of the code that the line is in
 		for start := 0; start < len(text); {
-			end := lineAfter(text, start)
-			line := markdownLine{start: start, end: end}
-			content := strings.TrimSpace(text[start:end])
+			line := markdownLine{start: start, end: lineAfter(text, start)}
+			content := strings.TrimSpace(text[start:line.end])
 			switch mark := fenceOf(content); {
 			case fence != "":
 				if strings.HasPrefix(mark, fence) && mark == content {
@@ -75,11 +77,7 @@ func markdownLines(text string) func(yield func(markdownLine) bool) {
 			case mark != "":
 				fence = mark
 			default:
-				line.level, line.heading = heading(content)
-				next := lineAfter(text, end)
-				if level := underline(text[end:next]); level > 0 && line.level == 0 && canBeUnderlined(content) {
-					line.end, line.level, line.heading = next, level, content
-				}
+				line = line.asHeading(text, content)
 			}
 			if !yield(line) {
 				return
@@ -87,6 +85,19 @@ func markdownLines(text string) func(yield func(markdownLine) bool) {
 			start = line.end
 		}
 	}
+}
+
+// asHeading returns the line with its level, and the next as part of it if that
+// underlines it.
+func (l markdownLine) asHeading(text, content string) markdownLine {
+	if l.level, l.heading = heading(content); l.level > 0 {
+		return l
+	}
+	next := lineAfter(text, l.end)
+	if level := underline(text[l.end:next]); level > 0 && canBeUnderlined(content) {
+		l.end, l.level, l.heading = next, level, content
+	}
+	return l
 }
 
 func lineAfter(text string, start int) int {

@@ -2,15 +2,18 @@
 // answers.
 //
 // A document is split into chunks ([Paragraphs], [Markdown]), each of which is
-// embedded and stored in an index of package vectors, and added to a [BM25] index. A
-// question is searched in both, by meaning and by words, and [Fuse] joins the
-// two rankings into one that is better than either:
+// embedded and stored in an index of package vectors, and added to a [BM25]
+// index. A question is searched in both, by meaning and by words, and [Blend]
+// joins the two lists into one that is better than either; [Fuse] does so where
+// only ranks are known, or scores mean too different things. The pieces work on
+// ids and text alone and need no service.
 //
-//	chunks, err := rag.Paragraphs("wa", text, nil)
-//	…
-//	ranking, err := rag.Fuse([][]string{byWords, byMeaning}, &rag.FuseOptions{K: 20, Weights: []float64{1, 0.5}})
+// Give passages their title ([ChunkOptions], [Document]), ask each retriever for
+// about 100 hits, and count the better of the two more: see the example.
 //
-// The pieces work on ids and text alone and need no service.
+// What comes later: sources from S3 and io/fs, chunkers by tokens and for code,
+// sync of an index with its sources, maximal marginal relevance, neighbours and
+// a hook for rerankers.
 package rag
 
 import "github.com/genaistore/genaistore/internal/fault"

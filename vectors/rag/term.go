@@ -21,7 +21,8 @@ const stopwords = " a about above after again all also am an and any are as at b
 	" her here hers him his how i if in into is it its itself just me more most my no nor not now of off on once only" +
 	" or other our out over own same she should so some such than that the their theirs them then there these they" +
 	" this those through to too under until up very was we were what when where which while who whom whose why will" +
-	" with would you your s t d ll re ve "
+	" with would you your s t d ll re ve isn aren wasn weren don doesn didn hasn" +
+	" haven hadn wouldn couldn shouldn "
 
 // longestStopword is the length in bytes that no stopword exceeds.
 const longestStopword = 8
@@ -43,16 +44,6 @@ func terms(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		var space [64]byte
 		word := space[:0]
-		flush := func() bool {
-			defer func() { word = word[:0] }()
-			if len(word) == 0 || isStopword(word) {
-				return true
-			}
-			if prefix := firstLetters(word); prefix != nil && !yield(string(prefixMark)+string(prefix)) {
-				return false
-			}
-			return yield(string(stem(word)))
-		}
 		for _, r := range text {
 			switch {
 			case unicode.In(r, unicode.L, unicode.N):
@@ -62,18 +53,24 @@ func terms(text string) iter.Seq[string] {
 				// An accent may be a rune of its own; it ends no word.
 				continue
 			}
-			if !flush() {
+			if !yieldWord(word, yield) || r == '%' && !yieldWord([]byte("percent"), yield) {
 				return
 			}
-			if r == '%' {
-				word = append(word, "percent"...)
-				if !flush() {
-					return
-				}
-			}
+			word = word[:0]
 		}
-		flush()
+		yieldWord(word, yield)
 	}
+}
+
+// yieldWord yields the terms of one word and reports whether to go on.
+func yieldWord(word []byte, yield func(string) bool) bool {
+	if len(word) == 0 || isStopword(word) {
+		return true
+	}
+	if prefix := firstLetters(word); prefix != nil && !yield(string(prefixMark)+string(prefix)) {
+		return false
+	}
+	return yield(string(stem(word)))
 }
 
 // firstLetters returns the prefix that stands for word, nil if it is too short

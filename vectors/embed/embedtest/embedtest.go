@@ -19,7 +19,7 @@ import (
 // texts are what every embedder must accept: several scripts, numbers, names
 // that no vocabulary has, and one that is longer than most services take at
 // once in a test.
-var texts = []string{ //nolint:gochecknoglobals // a table of inputs
+var texts = []string{
 	"The capital of France is Paris.",
 	"42",
 	"Qwxzvut Blorbnik",

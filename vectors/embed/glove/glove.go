@@ -61,7 +61,7 @@ var _ embed.Embedder = (*Embedder)(nil)
 
 // Model returns the identity of the vectors: 512 elements. Its ID changes with
 // every change of the table or of the way that words are weighted.
-func (e *Embedder) Model() embed.Model {
+func (*Embedder) Model() embed.Model {
 	return embed.Model{ID: "glove30k-sif-hash412:1", Dimension: meaning + signature}
 }
 

@@ -12,8 +12,9 @@ import (
 // meaning is the number of elements that a word of the table has.
 const meaning = 100
 
-// smoothing is the a of the weight a/(a+p) that a word of probability p gets.
-const smoothing = 1e-3
+// smoothing is the a of the weight a/(a+p) that a word of probability p gets:
+// less than the usual 1e-3, since questions are made of frequent words.
+const smoothing = 3e-4
 
 // A table maps words to their vectors, which stay in the data that it was
 // parsed from.
