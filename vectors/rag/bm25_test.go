@@ -194,14 +194,19 @@ func BenchmarkBM25(b *testing.B) {
 		size += text.Len()
 		docs = append(docs, rag.Document{ID: fmt.Sprint(i), Text: text.String()})
 	}
-	b.Run("Add", func(b *testing.B) {
-		b.SetBytes(int64(size))
-		for b.Loop() {
-			if err := x.Add(docs...); err != nil {
-				b.Fatal(err)
+	for name, fresh := range map[string]bool{"Add": true, "Replace": false} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if fresh {
+					x, _ = rag.NewBM25(nil)
+				}
+				if err := x.Add(docs...); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 	b.Run("Search", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
