@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/smithy-go"
 
@@ -56,8 +58,11 @@ func failsWith(err error, codes ...string) error {
 
 // failsAs is nil if err has a T in its chain.
 func failsAs[T error](err error) error {
+	if err == nil {
+		return fmt.Errorf("succeeded, expected a %v", reflect.TypeFor[T]())
+	}
 	if _, ok := errors.AsType[T](err); !ok {
-		return fmt.Errorf("expected a %v, got %w", reflect.TypeFor[T](), errors.Join(err, errors.New("(or success)")))
+		return fmt.Errorf("expected a %v: %w", reflect.TypeFor[T](), err)
 	}
 	return nil
 }
@@ -67,4 +72,11 @@ func same(what string, got, want any) error {
 		return fmt.Errorf("%s: %v, expected %v", what, got, want)
 	}
 	return nil
+}
+
+// contextAfter is for what a test removes: it outlives the test's own context.
+func contextAfter(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
 }

@@ -97,8 +97,7 @@ func table(t *testing.T, c *dynamodb.Client) (string, error) {
 		return "", err
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
-		defer cancel()
+		ctx := contextAfter(t)
 		if _, err := c.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &name}); err != nil {
 			t.Errorf("table %s is left: %v", name, err)
 		}
@@ -119,7 +118,7 @@ func filled(t *testing.T, c *dynamodb.Client) (string, error) {
 	for i := range 10 {
 		it := item{
 			"pk": str("c"), "sk": str(fmt.Sprintf("m%d", i)), "lsk": num(100 - i),
-			"gpk": str("t"), "gsk": num(i), "body": str("hello"), "other": str("x"),
+			"gpk": str("t"), "gsk": num(i), "body": str("hello"), "more": str("x"),
 		}
 		if i == 9 {
 			delete(it, "gpk")
@@ -306,7 +305,7 @@ func localIndexFetches(t *testing.T, c *dynamodb.Client) error {
 	if len(o.Items) != 1 {
 		return fmt.Errorf("%d items", len(o.Items))
 	}
-	return errors.Join(same("sk", text(o.Items[0]["sk"]), "m9"), same("other", text(o.Items[0]["other"]), "x"))
+	return errors.Join(same("sk", text(o.Items[0]["sk"]), "m9"), same("more", text(o.Items[0]["more"]), "x"))
 }
 
 func batchLimits(t *testing.T, c *dynamodb.Client) error {
@@ -465,7 +464,7 @@ func consumedCapacity(t *testing.T, c *dynamodb.Client) error {
 	}
 	put, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{
 		TableName: &name, ReturnConsumedCapacity: types.ReturnConsumedCapacityIndexes,
-		Item: item{"pk": str("p"), "sk": str("s"), "lsk": num(1), "gpk": str("g"), "gsk": num(1), "other": str(strings.Repeat("x", 2500))},
+		Item: item{"pk": str("p"), "sk": str("s"), "lsk": num(1), "gpk": str("g"), "gsk": num(1), "more": str(strings.Repeat("x", 2500))},
 	})
 	if err != nil {
 		return err
@@ -529,10 +528,10 @@ func addIndex(t *testing.T, c *dynamodb.Client) error {
 	if _, err := c.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{
 		TableName: &name,
 		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: new("other"), AttributeType: "S"}, {AttributeName: new("sk"), AttributeType: "S"},
+			{AttributeName: new("more"), AttributeType: "S"}, {AttributeName: new("sk"), AttributeType: "S"},
 		},
 		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &types.CreateGlobalSecondaryIndexAction{
-			IndexName: new("later"), KeySchema: key("other", "sk"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
+			IndexName: new("later"), KeySchema: key("more", "sk"), Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
 		}}},
 	}); err != nil {
 		return err
@@ -563,7 +562,7 @@ func addIndex(t *testing.T, c *dynamodb.Client) error {
 		}
 	}
 	got, err := pages(t.Context(), c, &dynamodb.QueryInput{
-		TableName: &name, IndexName: new("later"), KeyConditionExpression: new("other = :o"), ExpressionAttributeValues: item{":o": str("x")},
+		TableName: &name, IndexName: new("later"), KeyConditionExpression: new("more = :o"), ExpressionAttributeValues: item{":o": str("x")},
 	})
 	if err != nil {
 		return err

@@ -1,11 +1,15 @@
 package servers
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"testing"
 )
 
 //go:embed recipes/moto.txt
@@ -33,7 +37,48 @@ func moto() *server {
 				env:  []string{"PYTHONPATH=" + filepath.Join(p.installed, "site"), "PYTHONNOUSERSITE=1"},
 			}
 		},
-		ready: answers("GET", "/moto-api/data.json", 200),
-		gaps:  motoGaps(),
+		ready: func(ctx context.Context, client *http.Client, base string) error {
+			if err := answers("GET", "/moto-api/data.json", 200)(ctx, client, base); err != nil {
+				return err
+			}
+			return motoConfigure(ctx, client, base)
+		},
+		gaps: motoGaps(),
+	}
+}
+
+// motoConfigure has moto run state machines, which it only stores otherwise.
+func motoConfigure(ctx context.Context, client *http.Client, base string) error {
+	return motoPost(ctx, client, base+"/moto-api/config", `{"stepfunctions": {"execute_state_machine": true}}`)
+}
+
+func motoPost(ctx context.Context, client *http.Client, url, body string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("POST %s: %s", url, resp.Status)
+	}
+	return nil
+}
+
+// ResetMoto forgets all that moto holds, for every test of this process: no test that
+// runs beside this one may use moto. A second state machine needs it.
+func ResetMoto(t testing.TB) {
+	t.Helper()
+	cfg := Moto(t)
+	client, base := cfg.HTTPClient.(*http.Client), *cfg.BaseEndpoint
+	if err := motoPost(t.Context(), client, base+"/moto-api/reset", ""); err != nil {
+		t.Fatalf("moto: %v", err)
+	}
+	if err := motoConfigure(t.Context(), client, base); err != nil {
+		t.Fatalf("moto: %v", err)
 	}
 }

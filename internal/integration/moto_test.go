@@ -1,0 +1,149 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/efs"
+	efstypes "github.com/aws/aws-sdk-go-v2/service/efs/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/genaistore/genaistore/internal/integration/servers"
+)
+
+// On AWS these need roles and cost money by the file system: they run on moto alone.
+func TestControlPlanes(t *testing.T) {
+	targets := []target[aws.Config]{{servers.NameMoto, servers.Moto}}
+	runChecks(t, targets, []check[aws.Config]{
+		{servers.FileSystems, fileSystems},
+		{servers.UpdateFS, updateFileSystem},
+		{servers.StateMachines, stateMachines},
+		{servers.ValidatedASL, validatedDefinitions},
+		{servers.SecondMachines, secondMachines},
+	})
+}
+
+func fileSystem(t *testing.T, c *efs.Client) (*efs.CreateFileSystemOutput, error) {
+	fs, err := c.CreateFileSystem(t.Context(), &efs.CreateFileSystemInput{CreationToken: new(servers.Unique(t, "token")), Encrypted: new(true)})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() {
+		ctx := contextAfter(t)
+		if _, err := c.DeleteFileSystem(ctx, &efs.DeleteFileSystemInput{FileSystemId: fs.FileSystemId}); err != nil {
+			t.Errorf("file system %s is left: %v", *fs.FileSystemId, err)
+		}
+	})
+	return fs, nil
+}
+
+func fileSystems(t *testing.T, cfg aws.Config) error {
+	c := efs.NewFromConfig(cfg)
+	fs, err := fileSystem(t, c)
+	if err != nil {
+		return err
+	}
+	_, again := c.CreateFileSystem(t.Context(), &efs.CreateFileSystemInput{CreationToken: fs.CreationToken, Encrypted: new(true)})
+	if err := failsAs[*efstypes.FileSystemAlreadyExists](again); err != nil {
+		return err
+	}
+	d, err := c.DescribeFileSystems(t.Context(), &efs.DescribeFileSystemsInput{FileSystemId: fs.FileSystemId})
+	if err != nil {
+		return err
+	}
+	ap, err := c.CreateAccessPoint(t.Context(), &efs.CreateAccessPointInput{
+		ClientToken: new(servers.Unique(t, "token")), FileSystemId: fs.FileSystemId, RootDirectory: &efstypes.RootDirectory{Path: new("/a")},
+	})
+	if err != nil {
+		return err
+	}
+	points, err := c.DescribeAccessPoints(t.Context(), &efs.DescribeAccessPointsInput{FileSystemId: fs.FileSystemId})
+	if err != nil {
+		return err
+	}
+	_, err = c.DeleteAccessPoint(t.Context(), &efs.DeleteAccessPointInput{AccessPointId: ap.AccessPointId})
+	_, unknown := c.DescribeFileSystems(t.Context(), &efs.DescribeFileSystemsInput{FileSystemId: new("fs-0123456789abcdef0")})
+	return errors.Join(err,
+		same("file systems", len(d.FileSystems), 1), same("state", d.FileSystems[0].LifeCycleState, efstypes.LifeCycleStateAvailable),
+		same("access points", len(points.AccessPoints), 1), failsAs[*efstypes.FileSystemNotFound](unknown))
+}
+
+func updateFileSystem(t *testing.T, cfg aws.Config) error {
+	// A server that fails with 500 is asked again and again by a patient client.
+	c := efs.NewFromConfig(cfg, func(o *efs.Options) { o.RetryMaxAttempts = 1 })
+	fs, err := fileSystem(t, c)
+	if err != nil {
+		return err
+	}
+	_, err = c.UpdateFileSystem(t.Context(), &efs.UpdateFileSystemInput{FileSystemId: fs.FileSystemId, ThroughputMode: efstypes.ThroughputModeElastic})
+	return err
+}
+
+// execute runs a state machine and returns its output.
+func execute(t *testing.T, c *sfn.Client, definition, input string) (string, error) {
+	ctx := t.Context()
+	m, err := c.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
+		Name: new(servers.Unique(t, "machine")), Definition: &definition, RoleArn: new("arn:aws:iam::123456789012:role/machine"),
+	})
+	if err != nil {
+		return "", err
+	}
+	e, err := c.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: m.StateMachineArn, Input: &input})
+	if err != nil {
+		return "", err
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		d, err := c.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
+		if err != nil {
+			return "", err
+		}
+		switch d.Status {
+		case sfntypes.ExecutionStatusSucceeded:
+			return *d.Output, nil
+		case sfntypes.ExecutionStatusRunning:
+		default:
+			return "", fmt.Errorf("status %s: %s", d.Status, value(d.Cause))
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return "", errors.New("still running after 20 s")
+}
+
+const passState = `{"StartAt": "P", "States": {"P": {"Type": "Pass", "Parameters": {"got.$": "$.in"}, "End": true}}}`
+
+func stepFunctions(cfg aws.Config) *sfn.Client {
+	return sfn.NewFromConfig(cfg, func(o *sfn.Options) { o.RetryMaxAttempts = 1 })
+}
+
+func stateMachines(t *testing.T, cfg aws.Config) error {
+	servers.ResetMoto(t)
+	out, err := execute(t, stepFunctions(cfg), passState, `{"in": 7}`)
+	if err != nil {
+		return err
+	}
+	return same("output", out, `{"got":7}`)
+}
+
+func validatedDefinitions(t *testing.T, cfg aws.Config) error {
+	_, err := stepFunctions(cfg).CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
+		Name: new(servers.Unique(t, "machine")), RoleArn: new("arn:aws:iam::123456789012:role/machine"),
+		Definition: new(`{"StartAt": "none", "States": {}}`),
+	})
+	return failsAs[*sfntypes.InvalidDefinition](err)
+}
+
+func secondMachines(t *testing.T, cfg aws.Config) error {
+	servers.ResetMoto(t)
+	c := stepFunctions(cfg)
+	_, err1 := execute(t, c, passState, `{"in": 1}`)
+	_, err2 := execute(t, c, passState, `{"in": 2}`)
+	return errors.Join(err1, err2)
+}
