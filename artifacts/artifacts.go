@@ -33,7 +33,11 @@ var (
 
 // A Store keeps artifacts. It is safe for concurrent use and holds no lock while
 // it runs its caller's code. A cancelled context stops every method; one that is
-// cancelled during a write may leave it done or not done, never half done.
+// cancelled during a write may leave it done or not done, never half done. What
+// goes in and what comes out shares no memory with the store.
+//
+// History and List do nothing until they are ranged over, begin again each time,
+// end with the first error, and let the loop write and break.
 //
 // Each name has one log, which grows by one record at a time. What a method
 // returned is seen by every later call, on every machine. Every write may be
@@ -46,16 +50,20 @@ type Store interface {
 	// Publish makes files the next version of name: all of them, or nothing
 	// anyone can see. Version numbers start at 1, have no gaps, and are never used
 	// again. A repeated Publish with the same opts.ID publishes once and returns
-	// the version of the first, whatever files says now. Content that the store
-	// has already is not sent again.
+	// the version of the first, whatever files says now, also if it was deleted
+	// since. Content of a version of name that was not deleted is not sent again.
 	//
 	// With opts.Ranks each of many processes publishes its own part under one ID;
 	// whoever comes last makes the version visible. Publish does not wait for the
 	// others: until all have come, the publication is [Publication.Pending].
 	//
-	// The files are read once, in any order, several at a time; one that changes
-	// while it is read fails the Publish with ErrConflict. Regular files only:
-	// anything else, and a version with no file at all, is ErrInvalid.
+	// The files are read once, in any order, several at a time, with the context
+	// asked between reads; one whose size or time changes while it is read fails
+	// the Publish with ErrConflict. A file whose size is negative is read to its
+	// end, see [Streams]. Regular files only: anything else, a path of more than
+	// [MaxFilePath] bytes, more than [MaxFiles] files and a version with no file at
+	// all are ErrInvalid. An error of the files themselves is in the chain of the
+	// one returned.
 	Publish(ctx context.Context, name Name, files fs.FS, opts *PublishOptions) (Publication, error)
 
 	// Resolve finds the version that ref means now. A version that was deleted is
@@ -66,21 +74,23 @@ type Store interface {
 	Resolve(ctx context.Context, ref Ref) (Version, error)
 
 	// Open opens one file of a version, or a directory; "." is the root. Paths are
-	// those of io/fs. What is read is verified against the digest of the file,
-	// also in ranges. The context ends the life of the file.
+	// those of io/fs, and another one is ErrInvalid. What is read is verified
+	// against the digest of the file, also in ranges. The context ends the life of
+	// the file.
 	Open(ctx context.Context, id ID, path string) (File, error)
 
 	// Apply puts changes into the log of name as one record: all or none, in the
-	// order given, at least one and at most [MaxChanges]. Where together they
-	// change nothing (an alias already there, a version deleted before) no record
-	// is added and the newest one is returned. ErrConflict reports an [Expect] that
-	// does not hold or a rollback with no version to go back to; ErrNotFound a name
-	// or a version that does not exist. A change the store does not know is
-	// ErrInvalid, never ignored.
+	// order given, so that later ones see earlier ones, at least one and at most
+	// [MaxChanges]. Where together they change nothing (an alias already there, a
+	// version deleted before) no record is added and the newest one is returned.
+	// ErrConflict reports an [Expect] that does not hold, a rollback with no version
+	// to go back to, or a version that is quarantined, pinned or aliased where it
+	// may not be; ErrNotFound a name that was never published or a version that
+	// does not exist. A change the store does not know is ErrInvalid, never ignored.
 	Apply(ctx context.Context, name Name, changes ...Change) (Record, error)
 
-	// History yields the log of name in order, verified link by link. A name that
-	// does not exist has no history.
+	// History yields the log of name in order, verified link by link, see [Record].
+	// A name that does not exist has no history.
 	History(ctx context.Context, name Name, opts *HistoryOptions) iter.Seq2[Record, error]
 
 	// List yields the versions that query selects, by path, then newest first.

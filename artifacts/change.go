@@ -3,12 +3,16 @@ package artifacts
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 )
 
 // A Change is one of [SetAlias], [RemoveAlias], [Rollback], [Quarantine],
-// [Release], [Pin], [Unpin], [Delete], [Note] and [Expect].
+// [Release], [Pin], [Unpin], [Delete], [Note] and [Expect], by value: a pointer to
+// one is ErrInvalid. Where one names a version that does not exist or was deleted,
+// it is ErrNotFound unless its documentation says otherwise.
 type Change interface {
 	// Validate reports an error that matches ErrInvalid unless the change is well
 	// formed. A version of 0 is for [ValidateChanges] to judge.
@@ -26,20 +30,22 @@ type (
 	// RemoveAlias removes an alias; an absent one is no error.
 	RemoveAlias struct{ Alias, Reason string }
 	// Rollback points the alias at its most recent earlier version that is live,
-	// not quarantined and ready, and quarantines the one it pointed at. Repeating
-	// it goes further back and never to and fro. Give an [Expect] to roll back one
-	// version only once. An absent alias is ErrNotFound.
+	// not quarantined and ready, and quarantines the one it pointed at. Versions
+	// that it came to by a rollback, and those it went past, are not earlier: so
+	// repeating it goes further back and never to and fro. Give an [Expect] to roll
+	// back one version only once. An absent alias is ErrNotFound; an alias that was
+	// removed and set again remembers where it was before.
 	Rollback struct {
 		Alias, Reason string // the reason is needed: it becomes that of the quarantine
 		Evidence      []Sample
 	}
 	// Quarantine keeps a version out of Latest, SetAlias and Rollback. Aliases
-	// that point at it stay. A Reason is needed.
+	// that point at it stay. A Reason is needed; the newest counts.
 	Quarantine struct {
 		Version int64
 		Reason  string
 	}
-	// Release ends a quarantine.
+	// Release ends a quarantine; where there is none it changes nothing.
 	Release struct {
 		Version int64
 		Reason  string
@@ -50,20 +56,22 @@ type (
 		Version int64
 		By      string
 	}
-	// Unpin removes the pin of By; an absent one is no error.
+	// Unpin removes the pin of By; an absent one is no error, also on a version
+	// that was deleted.
 	Unpin struct {
 		Version int64
 		By      string
 	}
 	// Delete makes versions unreachable; their space is collected later. A pinned
-	// or aliased version is ErrConflict. Version 0 means every version; one that
-	// was deleted before is no error.
+	// or aliased version is ErrConflict. Version 0 means every version (not in
+	// [PublishOptions.With], where it is ErrInvalid); one that was deleted before is
+	// no error.
 	Delete struct {
 		Version int64
 		Reason  string
 	}
 	// Note adds or replaces metrics and tags of a version. An empty tag value
-	// removes the tag.
+	// removes the tag. More than [MaxTags] of either afterwards is ErrInvalid.
 	Note struct {
 		Version int64
 		Metrics map[string]Metric
@@ -145,45 +153,91 @@ func validateVersion(version int64, text string, needed bool) error {
 }
 
 // ValidateChanges reports an error that matches [ErrInvalid] unless changes may
-// be applied: the rules of [Store.Apply] that need no store. Version 0 is
-// allowed where it has a meaning, in Delete and Expect, and with publishing,
-// where it is the version being published.
-func ValidateChanges(changes []Change, publishing bool) error {
+// be applied: the rules of [Store.Apply] that need no store. Version 0 has a
+// meaning in Delete and Expect alone.
+func ValidateChanges(changes ...Change) error {
 	if len(changes) == 0 || len(changes) > MaxChanges {
 		return fmt.Errorf("%w: %d changes: from 1 to %d", ErrInvalid, len(changes), MaxChanges)
 	}
-	for i, c := range changes {
-		if c == nil {
-			return fmt.Errorf("%w: change %d is nil", ErrInvalid, i)
+	for _, c := range changes {
+		if !known(c) {
+			return fmt.Errorf("%w: change %T is not one of package artifacts, by value", ErrInvalid, c)
 		}
 		if err := c.Validate(); err != nil {
 			return fmt.Errorf("%T: %w", c, err)
 		}
-		if version, has := versionOf(c); has && version == 0 && !publishing {
+		if version := versionOf(c); version != nil && *version == 0 {
 			return fmt.Errorf("%T: %w: version 0: versions start at 1", c, ErrInvalid)
 		}
 	}
 	return nil
 }
 
-// versionOf returns the version that c is about, where 0 has no meaning of its
-// own.
-func versionOf(c Change) (version int64, has bool) {
+// known says whether c is one of the changes above, by value.
+func known(c Change) bool {
+	switch c.(type) {
+	case SetAlias, RemoveAlias, Rollback, Quarantine, Release, Pin, Unpin, Delete, Note, Expect:
+		return true
+	}
+	return false
+}
+
+// versionOf returns the version that c is about, or nil where 0 has a meaning of
+// its own.
+func versionOf(c Change) *int64 {
 	switch c := c.(type) {
 	case SetAlias:
-		return c.Version, true
+		return &c.Version
 	case Quarantine:
-		return c.Version, true
+		return &c.Version
 	case Release:
-		return c.Version, true
+		return &c.Version
 	case Pin:
-		return c.Version, true
+		return &c.Version
 	case Unpin:
-		return c.Version, true
+		return &c.Version
 	case Note:
-		return c.Version, true
+		return &c.Version
 	}
-	return 0, false
+	return nil
+}
+
+// withVersion returns copies of changes in which a version of 0 is published,
+// except where 0 has a meaning of its own.
+func withVersion(changes []Change, published int64) []Change {
+	if len(changes) == 0 {
+		return nil
+	}
+	out := make([]Change, 0, len(changes))
+	for _, c := range changes {
+		switch c := c.(type) {
+		case SetAlias:
+			c.Version = cmp.Or(c.Version, published)
+			out = append(out, c)
+		case Quarantine:
+			c.Version = cmp.Or(c.Version, published)
+			out = append(out, c)
+		case Release:
+			c.Version = cmp.Or(c.Version, published)
+			out = append(out, c)
+		case Pin:
+			c.Version = cmp.Or(c.Version, published)
+			out = append(out, c)
+		case Unpin:
+			c.Version = cmp.Or(c.Version, published)
+			out = append(out, c)
+		case Note:
+			c.Version = cmp.Or(c.Version, published)
+			c.Metrics, c.Tags = maps.Clone(c.Metrics), maps.Clone(c.Tags)
+			out = append(out, c)
+		case Rollback:
+			c.Evidence = slices.Clone(c.Evidence)
+			out = append(out, c)
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // A Sample is one measurement that led to a decision.
@@ -196,29 +250,8 @@ type Sample struct {
 
 // Validate reports an error that matches [ErrInvalid] unless s is well formed.
 func (s Sample) Validate() error {
-	if s.Metric == "" || math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.N < 0 {
-		return fmt.Errorf("%w: sample of %q: a metric, a finite value, N of 0 or more", ErrInvalid, s.Metric)
+	if year := s.At.UTC().Year(); s.Metric == "" || math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.N < 0 || year < 0 || year > 9999 {
+		return fmt.Errorf("%w: sample of %.80q: a metric, a finite value, N of 0 or more, a year of four digits", ErrInvalid, s.Metric)
 	}
 	return validateText("metric", s.Metric)
-}
-
-// A Record is one entry in the log of a name. Seq counts from 1 without gaps.
-// Prev is the Digest of the record before, empty in the first, so that History
-// can verify the chain.
-type Record struct {
-	Seq     int64
-	Time    time.Time
-	By      string // a role or a job, from the store's configuration
-	Digest  string
-	Prev    string
-	Publish int64    // the version published in it, or 0
-	Changes []Change // with every version 0 that means the published one filled in
-	// Moved says what the record did to aliases, rollbacks included.
-	Moved []Move
-}
-
-// A Move is an alias that came to point elsewhere; 0 is nowhere.
-type Move struct {
-	Alias    string
-	From, To int64
 }

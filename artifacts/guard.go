@@ -10,7 +10,7 @@ import (
 // A Guard says when a version is worse than another.
 type Guard struct {
 	Alias         string
-	Metric        string
+	Metric        string  // of the samples and of the baseline
 	MaxRegression float64 // as a share of the baseline's value, at least 0
 	MinSamples    int64   // fewer prove nothing
 }
@@ -42,13 +42,13 @@ func (g Guard) Check(ctx context.Context, store Store, live, baseline Version, s
 	if s.N < g.MinSamples || worse <= g.MaxRegression {
 		return verdict, nil
 	}
-	reason := fmt.Sprintf("guard on %s: %.4g against %.4g of version %d", g.Metric, s.Value, base.Value, baseline.ID.Number)
+	reason := fmt.Sprintf("guard on %.200s: %.4g against %.4g of version %d", g.Metric, s.Value, base.Value, baseline.ID.Number)
 	_, err := store.Apply(ctx, live.ID.Name,
 		Expect{Alias: g.Alias, Version: live.ID.Number},
 		Rollback{Alias: g.Alias, Reason: reason, Evidence: []Sample{s}})
 	if errors.Is(err, ErrConflict) {
 		now, rerr := store.Resolve(ctx, Ref{Name: live.ID.Name, Alias: g.Alias})
-		if rerr == nil && now.ID != live.ID {
+		if rerr == nil && now.ID != live.ID || errors.Is(rerr, ErrNotFound) {
 			err = nil
 		}
 	}
@@ -60,8 +60,8 @@ func (g Guard) validate(s Sample) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	if s.Metric != g.Metric || g.MaxRegression < 0 || math.IsNaN(g.MaxRegression) || g.MinSamples < 0 {
-		return fmt.Errorf("guard on %s: %w: a sample of %s, bounds of 0 or more", g.Metric, ErrInvalid, s.Metric)
+	if s.Metric != g.Metric || g.MaxRegression < 0 || math.IsNaN(g.MaxRegression) || math.IsInf(g.MaxRegression, 0) || g.MinSamples < 0 {
+		return fmt.Errorf("guard on %s: %w: a sample of %s, finite bounds of 0 or more", g.Metric, ErrInvalid, s.Metric)
 	}
 	return ValidateAlias(g.Alias)
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -24,6 +26,7 @@ const (
 	MaxChanges  = 100     // changes in one record
 	MaxTags     = 50      // tags of a version, and metrics
 	MaxText     = 1024    // bytes of a reason, an owner, a tag, an id
+	MaxURI      = 2048    // bytes of the URI of an [Input]
 )
 
 // A Name names an artifact. Path is one or more segments joined by slashes, each
@@ -76,8 +79,8 @@ type ID struct {
 	Number int64 // from 1
 }
 
-// String returns the id in the form path@42.
-func (id ID) String() string { return fmt.Sprintf("%s@%d", id.Name, id.Number) }
+// String returns the id in the form path@42, which [ParseRef] reads in its tenant.
+func (id ID) String() string { return Ref{Name: id.Name, Number: id.Number}.String() }
 
 // Validate reports an error that matches [ErrInvalid] unless id is well formed.
 func (id ID) Validate() error {
@@ -97,17 +100,18 @@ type Ref struct {
 	Digest string // of a [Version]
 }
 
-// String returns path@42, path@production, path@sha256:… or path@latest.
+// String returns path@42, path@production, path@sha256:… or path@latest, without
+// the tenant.
 func (r Ref) String() string {
 	switch {
 	case r.Number != 0:
-		return fmt.Sprintf("%s@%d", r.Name, r.Number)
+		return fmt.Sprintf("%s@%d", r.Name.Path, r.Number)
 	case r.Alias != "":
-		return r.Name.String() + "@" + r.Alias
+		return r.Name.Path + "@" + r.Alias
 	case r.Digest != "":
-		return r.Name.String() + "@" + r.Digest
+		return r.Name.Path + "@" + r.Digest
 	}
-	return r.Name.String() + "@latest"
+	return r.Name.Path + "@latest"
 }
 
 // Validate reports an error that matches [ErrInvalid] unless r is well formed.
@@ -146,16 +150,21 @@ func ParseRef(tenant, text string) (Ref, error) {
 		case strings.HasPrefix(version, digestPrefix):
 			r.Digest = version
 		case version != "" && strings.Trim(version, "0123456789") == "":
-			if _, err := fmt.Sscan(version, &r.Number); err != nil || r.Number < 1 {
+			number, err := strconv.ParseInt(version, 10, 64)
+			if err != nil || number < 1 {
 				return Ref{}, fmt.Errorf("%w: reference %.600q: versions start at 1", ErrInvalid, text)
 			}
+			r.Number = number
 		case version == "":
 			return Ref{}, fmt.Errorf("%w: reference %.600q: nothing after the @", ErrInvalid, text)
 		default:
 			r.Alias = version
 		}
 	}
-	return r, r.Validate()
+	if err := r.Validate(); err != nil {
+		return Ref{}, err
+	}
+	return r, nil
 }
 
 // ValidateAlias reports an error that matches [ErrInvalid] unless alias may be
@@ -176,10 +185,10 @@ func ValidateAlias(alias string) error {
 // It is immutable but for Metrics, Tags, Aliases, Quarantined, Durable and Ready.
 type Version struct {
 	ID      ID
-	Digest  string // of the content, see [ContentDigest]
-	Created time.Time
-	By      string // who published it: a role or a job, from the store's configuration
-	Owner   string // whose it is, see [PublishOptions.Owner]
+	Digest  string    // of the content, see [ContentDigest]
+	Created time.Time // of its record
+	By      string    // who published it: a role or a job, from the store's configuration
+	Owner   string    // whose it is, see [PublishOptions.Owner]
 	Kind    Kind
 	Files   int
 	Bytes   int64
@@ -198,6 +207,16 @@ type Version struct {
 // in a [Name].
 type Kind string
 
+func (k Kind) validate() error {
+	if strings.Contains(string(k), "/") {
+		return fmt.Errorf("%w: kind %.140q has a slash", ErrInvalid, k)
+	}
+	if err := (Name{Path: string(k)}).Validate(); err != nil {
+		return fmt.Errorf("kind: %w", err)
+	}
+	return nil
+}
+
 // The kinds that this library knows.
 const (
 	Checkpoint Kind = "checkpoint"
@@ -206,7 +225,8 @@ const (
 	Documents  Kind = "documents"
 )
 
-// Lineage says where a version came from.
+// Lineage says where a version came from. Nothing checks that it exists. Parents
+// and Inputs are at most [MaxFiles] together, texts at most [MaxText] bytes.
 type Lineage struct {
 	Parents []ID
 	Inputs  []Input
@@ -216,13 +236,33 @@ type Lineage struct {
 	Step    int64
 }
 
+// Validate reports an error that matches [ErrInvalid] unless l is well formed.
+func (l Lineage) Validate() error {
+	if len(l.Parents)+len(l.Inputs) > MaxFiles {
+		return fmt.Errorf("%w: a lineage of more than %d", ErrInvalid, MaxFiles)
+	}
+	for _, id := range l.Parents {
+		if err := id.Validate(); err != nil {
+			return fmt.Errorf("lineage: %w", err)
+		}
+	}
+	for _, in := range l.Inputs {
+		if in.URI == "" || len(in.URI) > MaxURI || !utf8.ValidString(in.URI) {
+			return fmt.Errorf("%w: input %.80q: a URI of at most %d bytes of UTF-8", ErrInvalid, in.URI, MaxURI)
+		}
+		if err := cmp.Or(validateText("version of an input", in.VersionID), validateText("digest of an input", in.Digest)); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(validateText("commit", l.Commit), validateText("run", l.Run))
+}
+
 func (l Lineage) clone() Lineage {
-	l.Parents = append([]ID(nil), l.Parents...)
-	l.Inputs = append([]Input(nil), l.Inputs...)
+	l.Parents, l.Inputs = slices.Clone(l.Parents), slices.Clone(l.Inputs)
 	return l
 }
 
-// An Input is data from elsewhere.
+// An Input is data from elsewhere. URI is needed; Digest is in its owner's own form.
 type Input struct{ URI, VersionID, Digest string }
 
 // A Metric is a measured value of a version. Value is finite.
@@ -242,9 +282,11 @@ const (
 	Higher
 )
 
-// A File is an open file or directory of a version. Its methods are those of
-// *os.File opened for reading; the Sys of its FileInfo is nil, and Info has the
-// rest.
+// A File is an open file or directory of a version. Its methods do what those of
+// an *os.File opened for reading do: ReadAt may be called at the same time, Seek on
+// a directory only rewinds it, and after Close every method fails with
+// fs.ErrClosed. The [fs.FileInfo] of Stat and of directory entries has the time the
+// version was created as its ModTime, and a [FileInfo] as its Sys.
 type File interface {
 	fs.ReadDirFile
 	io.ReaderAt
@@ -252,12 +294,12 @@ type File interface {
 	Info() FileInfo
 }
 
-// A FileInfo describes a file in a version.
+// A FileInfo describes a file in a version. Of a directory only Path is set.
 type FileInfo struct {
 	Path      string
 	Size      int64
-	Digest    string // see [NewDigest]
-	MediaType string
+	Digest    string // see [Digest]
+	MediaType string // see [MediaType]
 	URI       string // where the bytes lie, for tools that read them without us; may be empty
 }
 
@@ -288,13 +330,10 @@ func (q Query) Validate() error {
 	return Name{Tenant: q.Tenant, Path: cmp.Or(q.Prefix, q.Path, "any")}.Validate()
 }
 
-// Match reports whether v, of q's tenant, is one that q selects; Latest is for
-// the store to decide.
+// Match reports whether v is one that q selects; Latest is for the store to
+// decide.
 func (q Query) Match(v Version) bool {
-	path := v.ID.Name.Path
-	if v.ID.Name.Tenant != q.Tenant || q.Path != "" && path != q.Path ||
-		q.Prefix != "" && path != q.Prefix && !strings.HasPrefix(path, q.Prefix+"/") ||
-		q.Kind != "" && v.Kind != q.Kind || q.Owner != "" && v.Owner != q.Owner {
+	if !q.covers(v.ID.Name) || q.Kind != "" && v.Kind != q.Kind || q.Owner != "" && v.Owner != q.Owner {
 		return false
 	}
 	for k, want := range q.Tags {
@@ -303,6 +342,12 @@ func (q Query) Match(v Version) bool {
 		}
 	}
 	return true
+}
+
+// covers reports whether q may select versions of name n.
+func (q Query) covers(n Name) bool {
+	return n.Tenant == q.Tenant && (q.Path == "" || n.Path == q.Path) &&
+		(q.Prefix == "" || n.Path == q.Prefix || strings.HasPrefix(n.Path, q.Prefix+"/"))
 }
 
 func validateText(what, s string) error {
@@ -345,6 +390,6 @@ func validateMetrics(metrics map[string]Metric) error {
 func (v Version) clone() Version {
 	v.Lineage = v.Lineage.clone()
 	v.Tags, v.Metrics = maps.Clone(v.Tags), maps.Clone(v.Metrics)
-	v.Aliases, v.Pins = append([]string(nil), v.Aliases...), append([]string(nil), v.Pins...)
+	v.Aliases, v.Pins = slices.Clone(v.Aliases), slices.Clone(v.Pins)
 	return v
 }
