@@ -39,6 +39,12 @@ func TestScoresAreOkapiBM25(t *testing.T) {
 	require.InDelta(t, part(2, 1, 1), hits[1].Score, 1e-9)
 }
 
+func TestPrefixesDoNotMakeADocumentLonger(t *testing.T) {
+	x := newBM25(t, nil, rag.Document{ID: "a", Text: "fox elephant"}, rag.Document{ID: "b", Text: "fox dog"})
+	hits := x.Search("fox", 2)
+	require.InDelta(t, hits[0].Score, hits[1].Score, 1e-12)
+}
+
 func TestWordsMatchInTheirForms(t *testing.T) {
 	for name, c := range map[string]struct{ text, query string }{
 		"case":               {"Exports COTTON.", "cotton"},

@@ -34,7 +34,7 @@ func TestTextIsCutWhereItReadsBest(t *testing.T) {
 	}{
 		"all fits":              {20, " short text\n", []string{"short text"}},
 		"at a blank line":       {30, "First. Part one.\n\nSecond part goes on.", []string{"First. Part one.", "Second part goes on."}},
-		"with carriage returns": {30, "First. Part one.\r\n\r\nSecond part goes on.", []string{"First. Part one.", "Second part goes on."}},
+		"with carriage returns": {32, "First part is here\r\n\r\nSecond. Third goes on.", []string{"First part is here", "Second. Third goes on."}},
 		"at a sentence":         {24, "One two three. Four five six seven.", []string{"One two three.", "Four five six seven."}},
 		"not after an initial":  {24, "Some words of J. Bach who composed.", []string{"Some words of J. Bach", "who composed."}},
 		"not after e.g.":        {24, "Take a fruit, e.g. apples or pears.", []string{"Take a fruit, e.g.", "apples or pears."}},

@@ -53,6 +53,10 @@ func TestVectorsHaveLengthOne(t *testing.T) {
 	}
 }
 
+func TestTheOrderOfWordsDoesNotMatter(t *testing.T) {
+	require.InDelta(t, 1, cosine(t, New(), "cotton gold rice cotton gold cotton", "cotton cotton cotton gold gold rice"), 1e-6)
+}
+
 func TestCaseAndPunctuationDoNotMatter(t *testing.T) {
 	require.InDelta(t, 1, cosine(t, New(), "Cotton, GOLD -- (Rice)!", "cotton gold rice"), 1e-6)
 }
