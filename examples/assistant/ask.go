@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/genaistore/genaistore/memory"
+)
+
+// Roles of the messages that this program stores.
+const (
+	roleUser      = "user"
+	roleAssistant = "assistant"
+)
+
+// windowTokens bounds the conversation that a question brings along.
+const windowTokens = 2000
+
+type askCommand struct {
+	Question []string `arg:"" help:"The question."`
+}
+
+func (c *askCommand) run(ctx context.Context, a *assistant) (bool, error) {
+	question := strings.TrimSpace(strings.Join(c.Question, " "))
+	if question == "" {
+		return false, fmt.Errorf("%w: the question is empty: assistant ask \"What is the capital of Namibia?\"", errUsage)
+	}
+	r, _, err := a.retriever(ctx)
+	if err != nil {
+		return false, err
+	}
+	return true, a.answer(ctx, r, question)
+}
+
+type chatCommand struct{}
+
+func (c *chatCommand) run(ctx context.Context, a *assistant) (bool, error) {
+	r, filled, err := a.retriever(ctx)
+	if err != nil {
+		return false, err
+	}
+	asked := false
+	lines := bufio.NewScanner(a.in)
+	lines.Buffer(nil, 1<<20)
+	a.printf("Ask, or end with an empty line.\n")
+	for {
+		a.printf("> ")
+		if !lines.Scan() {
+			a.printf("\n")
+			return asked || filled, lines.Err()
+		}
+		question := strings.TrimSpace(lines.Text())
+		if question == "" {
+			return asked || filled, nil
+		}
+		if err := a.answer(ctx, r, question); err != nil {
+			return asked || filled, err
+		}
+		asked = true
+	}
+}
+
+// answer answers one question: it stores the question before it retrieves and
+// the answer after, in one turn, so that a crash between leaves a question
+// without an answer and nothing else.
+func (a *assistant) answer(ctx context.Context, r *retriever, question string) error {
+	window, err := a.stores.Memory.Open(ctx, a.key, &memory.WindowOptions{Tokens: windowTokens})
+	if err != nil && !errors.Is(err, memory.ErrNotFound) {
+		return err
+	}
+	turn := rand.Text()
+	asked, err := a.stores.Memory.Append(ctx, a.key, memory.Entry{Turn: turn, Messages: []memory.Message{memory.Text(roleUser, question)}}, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := a.stores.Memory.Update(ctx, a.key, memory.Annotate{Record: asked.Record.ID, Notes: annotate(question)}); err != nil {
+		return err
+	}
+	passages, err := r.find(ctx, inContext(question, window), sources)
+	if err != nil {
+		return err
+	}
+	reply, err := a.responder.respond(ctx, prompt{question: inContext(question, window), passages: passages, window: window})
+	if err != nil {
+		return err
+	}
+	message := memory.Text(roleAssistant, reply.text)
+	message.Name, message.Labels = reply.model, map[string]string{}
+	for i, p := range reply.cited {
+		message.Labels[fmt.Sprintf("source.%d", i+1)] = shorten(p.key, 200)
+	}
+	_, err = a.stores.Memory.Append(ctx, a.key, memory.Entry{Turn: turn, Messages: []memory.Message{message}},
+		&memory.AppendOptions{After: asked.Bookmark})
+	if err != nil {
+		return err
+	}
+	a.show(reply)
+	return nil
+}
+
+func (a *assistant) show(reply answer) {
+	a.printf("%s\n", reply.text)
+	if len(reply.cited) > 0 {
+		a.printf("\n")
+	}
+	for i, p := range reply.cited {
+		a.printf("[%d] %s (%s)\n", i+1, p.title, p.key)
+	}
+	if reply.note != "" {
+		a.printf("%s\n", reply.note)
+	}
+	a.printf("\n")
+}
+
+// pointing matches words that mean something said before.
+var pointing = regexp.MustCompile(`(?i)\b(it|its|they|them|their|there|that country|this country|he|she|his|her)\b`)
+
+// inContext returns question with what it points at: where it says "it" or
+// "there", the question before comes along.
+func inContext(question string, window memory.Window) string {
+	if !pointing.MatchString(question) {
+		return question
+	}
+	messages := window.Messages()
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i].Role == roleUser {
+			return textOf(messages[i]) + " " + question
+		}
+	}
+	return question
+}

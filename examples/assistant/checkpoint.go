@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/genaistore/genaistore/artifacts"
+	"github.com/genaistore/genaistore/vectors"
+)
+
+type checkpointCommand struct {
+	Publish  publishCommand  `cmd:"" help:"Publish the index as the next version and make it production."`
+	List     listCommand     `cmd:"" help:"List the versions."`
+	Rollback rollbackCommand `cmd:"" help:"Go back to the version before and load its index."`
+}
+
+// What a checkpoint is called, and the files in it.
+const (
+	checkpointPath = "assistant/index"
+	production     = "production"
+	configFile     = "config.json"
+	vectorsFile    = "vectors.jsonl"
+)
+
+func (a *assistant) checkpoint() artifacts.Name {
+	return artifacts.Name{Tenant: a.key.Tenant, Path: checkpointPath}
+}
+
+// A configuration is what answers depend on beside the documents.
+type configuration struct {
+	Model         string  `json:"embeddingModel"`
+	Dimension     int     `json:"dimension"`
+	Depth         int     `json:"depth"`
+	Sources       int     `json:"sources"`
+	ChunkSize     int     `json:"chunkSize"`
+	MeaningWeight float64 `json:"meaningWeight"`
+}
+
+func (a *assistant) configuration() ([]byte, error) {
+	model := a.embedder.Model()
+	return json.MarshalIndent(configuration{model.ID, model.Dimension, depth, sources, chunkSize, meaningWeight}, "", "  ")
+}
+
+type publishCommand struct {
+	Reason string `default:"published by hand" help:"Why, for the log."`
+}
+
+func (c *publishCommand) run(ctx context.Context, a *assistant) (bool, error) {
+	files, count, err := a.export(ctx)
+	if err != nil {
+		return false, err
+	}
+	p, err := a.stores.Artifacts.Publish(ctx, a.checkpoint(), files, &artifacts.PublishOptions{
+		Kind:  artifacts.Checkpoint,
+		Owner: a.key.User,
+		Tags:  map[string]string{"passages": fmt.Sprint(count)},
+		With:  []artifacts.Change{artifacts.SetAlias{Alias: production, Reason: c.Reason}},
+	})
+	if err != nil {
+		return false, err
+	}
+	a.printf("version %d is %s: %d passages, %d bytes of which %d were stored already\n", p.Version.ID.Number, production, count, p.Version.Bytes, p.Reused)
+	return true, nil
+}
+
+// A row is one vector of the index in a checkpoint.
+type row struct {
+	Key      string           `json:"key"`
+	Data     []byte           `json:"data"` // float32, little-endian
+	Metadata vectors.Metadata `json:"metadata"`
+}
+
+// export writes the index as the files of a checkpoint, in the order of keys,
+// so that an index that did not change is stored once.
+func (a *assistant) export(ctx context.Context) (fs.FS, int, error) {
+	config, err := a.configuration()
+	if err != nil {
+		return nil, 0, err
+	}
+	var all []vectors.Vector
+	for v, err := range a.stores.Vectors.List(ctx, &vectors.ListOptions{Fields: vectors.Everything}) {
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, v)
+	}
+	if len(all) == 0 {
+		return nil, 0, errors.New("the index is empty: ingest documents first")
+	}
+	slices.SortFunc(all, func(x, y vectors.Vector) int { return strings.Compare(x.Key, y.Key) })
+	var rows bytes.Buffer
+	encoder := json.NewEncoder(&rows)
+	for _, v := range all {
+		r := row{Key: v.Key, Metadata: v.Metadata}
+		for _, x := range v.Data {
+			r.Data = binary.LittleEndian.AppendUint32(r.Data, math.Float32bits(x))
+		}
+		if err := encoder.Encode(r); err != nil {
+			return nil, 0, err
+		}
+	}
+	return artifacts.Files(map[string][]byte{configFile: config, vectorsFile: rows.Bytes()}), len(all), nil
+}
+
+type listCommand struct{}
+
+func (c *listCommand) run(ctx context.Context, a *assistant) (bool, error) {
+	found := 0
+	for v, err := range a.stores.Artifacts.List(ctx, artifacts.Query{Tenant: a.key.Tenant, Path: checkpointPath}) {
+		if err != nil {
+			return false, err
+		}
+		a.printf("version %d: %s passages, %d bytes", v.ID.Number, v.Tags["passages"], v.Bytes)
+		if len(v.Aliases) > 0 {
+			a.printf(", %s", strings.Join(v.Aliases, " "))
+		}
+		if v.Quarantined != "" {
+			a.printf(", quarantined: %s", v.Quarantined)
+		}
+		a.printf("\n")
+		found++
+	}
+	if found == 0 {
+		a.printf("no checkpoints yet: publish one\n")
+	}
+	return false, nil
+}
+
+type rollbackCommand struct {
+	Reason string `required:"" help:"Why; it quarantines the version that is left."`
+}
+
+// run moves the alias first: that is the decision, one record in the log. The
+// index follows; a repeat after a crash in between loads it.
+func (c *rollbackCommand) run(ctx context.Context, a *assistant) (bool, error) {
+	now, err := a.stores.Artifacts.Resolve(ctx, artifacts.Ref{Name: a.checkpoint(), Alias: production})
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return false, errors.New("no checkpoint is production: publish one first")
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = a.stores.Artifacts.Apply(ctx, a.checkpoint(),
+		artifacts.Expect{Alias: production, Version: now.ID.Number},
+		artifacts.Rollback{Alias: production, Reason: c.Reason})
+	if errors.Is(err, artifacts.ErrConflict) {
+		return false, fmt.Errorf("version %d stays: there is no earlier one to go back to: %w", now.ID.Number, err)
+	}
+	if err != nil {
+		return false, err
+	}
+	target, err := a.stores.Artifacts.Resolve(ctx, artifacts.Ref{Name: a.checkpoint(), Alias: production})
+	if err != nil {
+		return false, err
+	}
+	count, err := a.restore(ctx, target.ID)
+	if err != nil {
+		return false, err
+	}
+	a.printf("version %d is %s again, with %d passages; version %d is quarantined\n", target.ID.Number, production, count, now.ID.Number)
+	return true, nil
+}
+
+// restore makes the index hold what a checkpoint holds: first the vectors of
+// the checkpoint are put, then those that it lacks are removed.
+func (a *assistant) restore(ctx context.Context, id artifacts.ID) (int, error) {
+	rows, err := a.readRows(ctx, id)
+	if err != nil {
+		return 0, fmt.Errorf("checkpoint %s: %w", id, err)
+	}
+	if _, err := a.stores.Vectors.Put(ctx, vectors.Of(rows...), nil); err != nil {
+		return 0, err
+	}
+	keep := map[string]bool{}
+	for _, v := range rows {
+		keep[v.Key] = true
+	}
+	var gone []string
+	for v, err := range a.stores.Vectors.List(ctx, &vectors.ListOptions{Fields: vectors.KeysOnly}) {
+		if err != nil {
+			return 0, err
+		}
+		if !keep[v.Key] {
+			gone = append(gone, v.Key)
+		}
+	}
+	if len(gone) == 0 {
+		return len(rows), nil
+	}
+	_, err = a.stores.Vectors.Delete(ctx, vectors.Selection{Keys: gone}, nil)
+	return len(rows), err
+}
+
+func (a *assistant) readRows(ctx context.Context, id artifacts.ID) ([]vectors.Vector, error) {
+	data, err := fs.ReadFile(artifacts.FS(ctx, a.stores.Artifacts, id), vectorsFile)
+	if err != nil {
+		return nil, err
+	}
+	var out []vectors.Vector
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, len(data)+1)
+	for lines.Scan() {
+		var r row
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return nil, fmt.Errorf("%w: %w", artifacts.ErrCorrupt, err)
+		}
+		v := vectors.Vector{Key: r.Key, Metadata: r.Metadata}
+		for word := range slices.Chunk(r.Data, 4) {
+			if len(word) < 4 {
+				return nil, fmt.Errorf("%w: vector %s has %d bytes", artifacts.ErrCorrupt, r.Key, len(r.Data))
+			}
+			v.Data = append(v.Data, math.Float32frombits(binary.LittleEndian.Uint32(word)))
+		}
+		out = append(out, v)
+	}
+	return out, lines.Err()
+}
