@@ -16,3 +16,11 @@ func TestInMemoryShared(t *testing.T) {
 	var store memory.InMemory
 	memorytest.Run(t, func(*testing.T) memory.Store { return &store })
 }
+
+func FuzzInMemory(f *testing.F) {
+	memorytest.Fuzz(f, func(*testing.T) memory.Store { return new(memory.InMemory) })
+}
+
+func BenchmarkInMemory(b *testing.B) {
+	memorytest.Bench(b, func(*testing.B) memory.Store { return new(memory.InMemory) })
+}

@@ -104,7 +104,7 @@ var appendCases = []testCase{
 		}
 	}},
 	{"MustExist creates no session", func(f *fixture) {
-		_, err := f.store.Append(f.Context(), f.key, userState("k", "v"), &memory.AppendOptions{MustExist: true})
+		_, err := f.store.Append(f.Context(), f.key, userState(), &memory.AppendOptions{MustExist: true})
 		f.want(err, memory.ErrNotFound, "Append")
 		f.absent()
 		f.equal(f.at(f.key.Owner()).open(nil).States.User, memory.State{}, "the user's state")
@@ -130,7 +130,7 @@ var appendCases = []testCase{
 		f.update(memory.Create{})
 		f.update(memory.SetTitle{Title: "t"})
 		for _, v := range []int64{1, 3, 1 << 40} {
-			_, err := f.store.Append(f.Context(), f.key, userState("k", "v"), &memory.AppendOptions{IfVersion: v})
+			_, err := f.store.Append(f.Context(), f.key, userState(), &memory.AppendOptions{IfVersion: v})
 			f.want(err, memory.ErrConflict, "Append at version 2 if %d", v)
 		}
 		w := f.open(&memory.WindowOptions{Scopes: memory.AllStates})
@@ -228,8 +228,8 @@ func (f *fixture) race(n int, call func(i int) error, lost error) int {
 	return int(won.Load())
 }
 
-func userState(key string, value any) memory.Entry {
-	return memory.Entry{State: memory.Delta{Set: memory.States{User: memory.State{key: value}}}}
+func userState() memory.Entry {
+	return memory.Entry{State: memory.Delta{Set: memory.States{User: memory.State{"k": "v"}}}}
 }
 
 // richEntry has something in every field.

@@ -45,7 +45,7 @@ var eraseCases = []testCase{
 		f.equal(len(w.Head.Labels), 0, "labels")
 	}},
 	{"Delete needs a session", func(f *fixture) {
-		f.append(userState("k", "v"), nil)
+		f.append(userState(), nil)
 		for _, key := range []memory.Key{f.key.Owner(), f.key.Whole(), {}} {
 			f.want(f.store.Delete(f.Context(), key), memory.ErrInvalid, "Delete of %q", key)
 		}

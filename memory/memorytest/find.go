@@ -163,8 +163,14 @@ var findCases = []testCase{
 	}},
 	{"a query that breaks a rule is one error", func(f *fixture) {
 		for _, q := range []memory.Query{
-			{Limit: -1}, {Intent: "i"}, {Intent: "i", Since: time.Now(), Label: memory.Label{Key: "k"}}, {Label: memory.Label{Value: "v"}},
-			{User: "\xff"}, {App: "a\nb"}, {Label: memory.Label{Key: "k\n"}}, {Intent: "a\nb", Since: time.Now()},
+			{Limit: -1},
+			{Intent: "i"},
+			{Intent: "i", Since: time.Now(), Label: memory.Label{Key: "k"}},
+			{Label: memory.Label{Value: "v"}},
+			{User: "\xff"},
+			{App: "a\nb"},
+			{Label: memory.Label{Key: "k\n"}},
+			{Intent: "a\nb", Since: time.Now()},
 		} {
 			n := 0
 			for _, err := range f.store.Find(context.WithoutCancel(f.Context()), q) {

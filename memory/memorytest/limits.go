@@ -60,7 +60,10 @@ var limitCases = []testCase{
 	}},
 	{"an entry that cannot be stored is invalid and creates nothing", func(f *fixture) {
 		for _, m := range []memory.Message{
-			{Tokens: -1}, {Role: "\xff"}, {Name: "\xff"}, {Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+			{Tokens: -1},
+			{Role: "\xff"},
+			{Name: "\xff"},
+			{Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 			{Parts: []memory.Part{{Text: "\xff"}}},
 			{Parts: []memory.Part{{Text: "x", Call: &memory.ToolCall{}}}},
 			{Parts: []memory.Part{{Blob: &memory.Blob{}, Result: &memory.ToolResult{}}}},
@@ -98,9 +101,17 @@ var limitCases = []testCase{
 	{"a bad key is invalid in every method", func(f *fixture) {
 		long := strings.Repeat("x", memory.MaxKeyPart+1)
 		for _, key := range []memory.Key{
-			{}, {App: f.key.App, User: "u"}, {App: f.key.App, Session: "s"},
-			{Tenant: long, User: "u", Session: "s"}, {App: long, User: "u", Session: "s"}, {User: long, Session: "s"}, {User: "u", Session: long},
-			{User: "a\x00b", Session: "s"}, {User: "u", Session: "a\nb"}, {User: "u", Session: "\xff"}, {User: "u\u0085", Session: "s"},
+			{},
+			{App: f.key.App, User: "u"},
+			{App: f.key.App, Session: "s"},
+			{Tenant: long, User: "u", Session: "s"},
+			{App: long, User: "u", Session: "s"},
+			{User: long, Session: "s"},
+			{User: "u", Session: long},
+			{User: "a\x00b", Session: "s"},
+			{User: "u", Session: "a\nb"},
+			{User: "u", Session: "\xff"},
+			{User: "u\u0085", Session: "s"},
 		} {
 			f.badKey(key)
 		}
@@ -109,9 +120,18 @@ var limitCases = []testCase{
 		user := f.key.User
 		var all []memory.Key
 		for _, k := range []memory.Key{
-			{User: user + "/a", Session: "b"}, {User: user, Session: "a/b"}, {User: user, Session: "a#b"}, {User: user, Session: "a%23b"},
-			{User: user + "#a", Session: "b"}, {User: user, Session: "A/b"}, {User: user, Session: " a/b"}, {User: user, Session: "a/b "},
-			{User: user, Session: "é"}, {User: user, Session: "e\u0301"}, {User: user, Session: "名"}, {User: user, Session: "%"},
+			{User: user + "/a", Session: "b"},
+			{User: user, Session: "a/b"},
+			{User: user, Session: "a#b"},
+			{User: user, Session: "a%23b"},
+			{User: user + "#a", Session: "b"},
+			{User: user, Session: "A/b"},
+			{User: user, Session: " a/b"},
+			{User: user, Session: "a/b "},
+			{User: user, Session: "é"},
+			{User: user, Session: "e\u0301"},
+			{User: user, Session: "名"},
+			{User: user, Session: "%"},
 		} {
 			k.Tenant, k.App = f.key.Tenant, f.key.App
 			f.at(k).append(memory.Entry{Messages: []memory.Message{memory.Text("user", show(k))}, State: memory.Delta{Set: memory.States{User: memory.State{k.User: true}}}}, nil)

@@ -62,8 +62,15 @@ var stateCases = []testCase{
 		f.update(set(memory.State{"deep": deep}))
 		before := f.state()
 		for _, bad := range []any{
-			struct{}{}, []string{"a"}, []byte("a"), map[string]string{}, func() {}, complex(1, 1), new(1), math.NaN(), math.Inf(-1),
-			int64(1)<<53 + 1, -int64(1)<<53 - 1, uint64(1)<<53 + 1, uint64(math.MaxUint64), "\xff", []any{"\xff"}, map[string]any{"\xff": 1}, []any{deep},
+			struct{}{},
+			[]string{"a"},
+			[]byte("a"),
+			map[string]string{},
+			func() {}, complex(1, 1), new(1), math.NaN(), math.Inf(-1),
+			int64(1)<<53 + 1, -int64(1)<<53 - 1, uint64(1)<<53 + 1, uint64(math.MaxUint64), "\xff",
+			[]any{"\xff"},
+			map[string]any{"\xff": 1},
+			[]any{deep},
 		} {
 			f.refuseState(memory.State{"k": bad})
 		}
@@ -96,7 +103,7 @@ var stateCases = []testCase{
 		f.equal(w.Head.Title, "before", "the title beside a state that was refused")
 	}},
 	{"a user's state is in all sessions of the user and in no other", func(f *fixture) {
-		f.append(userState("k", "v"), nil)
+		f.append(userState(), nil)
 		other := f.other()
 		other.update(memory.Create{})
 		all := &memory.WindowOptions{Scopes: memory.AllStates}

@@ -124,8 +124,16 @@ var updateCases = []testCase{
 	}},
 	{"every change but Create and Fork needs a session that exists", func(f *fixture) {
 		for _, c := range []memory.Change{
-			memory.Expect{Version: 1}, memory.SetTitle{}, memory.SetLabels{}, memory.SetState{Set: states("v")}, memory.SetGist{UpTo: "x"},
-			memory.Annotate{Record: "x"}, memory.Edit{Record: "x"}, memory.Redact{Record: "x"}, memory.Rewind{}, memory.Keep{},
+			memory.Expect{Version: 1},
+			memory.SetTitle{},
+			memory.SetLabels{},
+			memory.SetState{Set: states("v")},
+			memory.SetGist{UpTo: "x"},
+			memory.Annotate{Record: "x"},
+			memory.Edit{Record: "x"},
+			memory.Redact{Record: "x"},
+			memory.Rewind{},
+			memory.Keep{},
 		} {
 			f.refuse(memory.ErrNotFound, c)
 		}
@@ -141,7 +149,7 @@ var updateCases = []testCase{
 	}},
 	{"a change that no store knows is invalid", func(f *fixture) {
 		f.say("a")
-		for _, c := range []memory.Change{nil, foreign{memory.SetTitle{Title: "t"}}, foreign{}, &memory.SetTitle{Title: "t"}, (*memory.Create)(nil), (memory.Change)(nil)} {
+		for _, c := range []memory.Change{nil, foreign{memory.SetTitle{Title: "t"}}, foreign{}, &memory.SetTitle{Title: "t"}, (*memory.Create)(nil), memory.Change(nil)} {
 			f.refuse(memory.ErrInvalid, memory.SetTitle{Title: "t"}, c)
 			f.refuse(memory.ErrInvalid, c)
 		}
@@ -152,8 +160,14 @@ var updateCases = []testCase{
 		user.update(memory.SetState{Set: memory.States{User: memory.State{"k": "v"}}}, memory.SetState{Set: memory.States{User: memory.State{"l": "w"}}, Unset: memory.Unset{User: []string{"k"}}})
 		f.equal(user.open(nil).States.User, memory.State{"l": "w"}, "the user's state")
 		for _, c := range []memory.Change{
-			memory.SetState{Set: memory.States{Session: memory.State{}}}, memory.SetState{Set: memory.States{App: memory.State{"k": "v"}}}, memory.SetState{Unset: memory.Unset{App: []string{"k"}}},
-			memory.Create{}, memory.SetTitle{}, memory.Rewind{}, memory.Keep{}, memory.Expect{Version: 1},
+			memory.SetState{Set: memory.States{Session: memory.State{}}},
+			memory.SetState{Set: memory.States{App: memory.State{"k": "v"}}},
+			memory.SetState{Unset: memory.Unset{App: []string{"k"}}},
+			memory.Create{},
+			memory.SetTitle{},
+			memory.Rewind{},
+			memory.Keep{},
+			memory.Expect{Version: 1},
 		} {
 			user.refuse(memory.ErrInvalid, memory.SetState{Set: memory.States{User: memory.State{"m": "x"}}}, c)
 			user.refuse(memory.ErrInvalid, c)
@@ -172,14 +186,27 @@ var updateCases = []testCase{
 		id := f.say("a").Record.ID
 		long := strings.Repeat("x", 64<<10+1)
 		for _, c := range []memory.Change{
-			memory.Expect{}, memory.Expect{Version: -1},
-			memory.SetTitle{Title: long[:memory.MaxTitle+1]}, memory.SetTitle{Title: "\xff"},
-			memory.SetLabels{"": "v"}, memory.SetLabels{"k": long[:memory.MaxLabelValue+1]}, memory.SetLabels{"k\n": "v"},
-			memory.SetGist{Text: "no UpTo"}, memory.SetGist{UpTo: id, Tokens: -1}, memory.SetGist{UpTo: id, Text: long[:memory.MaxGist+1]},
-			memory.Annotate{}, memory.Annotate{Record: id, Notes: memory.Notes{Intent: long[:257]}}, memory.Annotate{Record: id, Notes: memory.Notes{Intent: "a\nb"}},
-			memory.Annotate{Record: id, Notes: memory.Notes{Sentiment: new(1.01)}}, memory.Annotate{Record: id, Notes: memory.Notes{Sentiment: new(math.NaN())}},
-			memory.Edit{}, memory.Edit{Record: id, Messages: []memory.Message{{Tokens: -1}}}, memory.Edit{Record: id, Messages: make([]memory.Message, memory.MaxMessages+1)},
-			memory.Redact{}, memory.Redact{Record: id, Part: &memory.PartRef{Part: -1}}, memory.Rewind{To: memory.RecordID(long[:65])},
+			memory.Expect{},
+			memory.Expect{Version: -1},
+			memory.SetTitle{Title: long[:memory.MaxTitle+1]},
+			memory.SetTitle{Title: "\xff"},
+			memory.SetLabels{"": "v"},
+			memory.SetLabels{"k": long[:memory.MaxLabelValue+1]},
+			memory.SetLabels{"k\n": "v"},
+			memory.SetGist{Text: "no UpTo"},
+			memory.SetGist{UpTo: id, Tokens: -1},
+			memory.SetGist{UpTo: id, Text: long[:memory.MaxGist+1]},
+			memory.Annotate{},
+			memory.Annotate{Record: id, Notes: memory.Notes{Intent: long[:257]}},
+			memory.Annotate{Record: id, Notes: memory.Notes{Intent: "a\nb"}},
+			memory.Annotate{Record: id, Notes: memory.Notes{Sentiment: new(1.01)}},
+			memory.Annotate{Record: id, Notes: memory.Notes{Sentiment: new(math.NaN())}},
+			memory.Edit{},
+			memory.Edit{Record: id, Messages: []memory.Message{{Tokens: -1}}},
+			memory.Edit{Record: id, Messages: make([]memory.Message, memory.MaxMessages+1)},
+			memory.Redact{},
+			memory.Redact{Record: id, Part: &memory.PartRef{Part: -1}},
+			memory.Rewind{To: memory.RecordID(long[:65])},
 			memory.Keep{Until: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		} {
 			f.refuse(memory.ErrInvalid, memory.SetTitle{Title: "new"}, c)
