@@ -6,7 +6,7 @@ import (
 )
 
 // Lose takes a lock from its holder, as a file server does whose lease ran out.
-func (m *InMemory) Lose(lock Lock) {
+func Lose(lock Lock) {
 	if l := lock.(*memLock); l.Check(l.ctx) == nil {
 		l.end(lost)
 	}

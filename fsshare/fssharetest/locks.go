@@ -1,0 +1,539 @@
+package fssharetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/genaistore/genaistore/fsshare"
+)
+
+var lockCases = []promise{
+	{"an exclusive lock has one holder", exclusion},
+	{"Try does not wait: ErrConflict while another has it, also in this client", try},
+	{"shared locks admit each other and keep exclusive ones out", shared},
+	{"an exclusive lock keeps shared ones out", exclusiveKeepsShared},
+	{"one that waits for an exclusive lock keeps later shared ones from passing", noPassing},
+	{"a waiting Lock gets it after Unlock", waiting},
+	{"shared and exclusive waiters all get their turn", waitingMix},
+	{"one that locks again and again gets no more than its share", fairness},
+	{"a waiting Lock ends with its context and leaves no trace", waitingCanceled},
+	{"a waiting exclusive Lock that ends lets shared ones pass", waitingCanceledShared},
+	{"a lock outlives the context of Lock", outlives},
+	{"tokens grow with each exclusive holder, on any client", tokens},
+	{"a shared holder has the token of the last exclusive one", sharedTokens},
+	{"Inspect says who holds the lock, and who did", inspectHolder},
+	{"a lock never taken has the zero Status", inspectNever},
+	{"Inspect does not take the lock, and is free while it is held", inspectFree},
+	{"Unlock twice is no error", unlockTwice},
+	{"after Unlock, Check and Commit are ErrLost", afterUnlock},
+	{"the lock's context is a child of Lock's and ends with Unlock", lockContext},
+	{"a lock may be used by many at the same time", lockTogether},
+	{"Hold gives the lock back, and reports the first error", hold},
+}
+
+// both runs f on each client at the same time, n times over.
+func (w world) both(n int, f func(i int, s fsshare.Share)) {
+	var wg sync.WaitGroup
+	for i := range 2 * n {
+		wg.Go(func() {
+			if i%2 == 0 {
+				f(i, w.a)
+			} else {
+				f(i, w.b)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func exclusion(t *testing.T, w world) {
+	const rounds = 15
+	write(t, w.a, "counter", "0")
+	var inside atomic.Int32
+	ctx := w.limit(t)
+	w.both(2, func(_ int, s fsshare.Share) {
+		for range rounds {
+			l, err := s.Lock(ctx, "lock", nil)
+			if err != nil {
+				t.Errorf("Lock = %v", err)
+				return
+			}
+			if n := inside.Add(1); n != 1 {
+				t.Errorf("%d holders at once", n)
+			}
+			err = count(ctx, s)
+			inside.Add(-1)
+			if err := errors.Join(err, l.Unlock()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantEqual(t, "what was counted under the lock", read(t, w.b, "counter"), strconv.Itoa(4*rounds))
+}
+
+// count adds one to the number in a file.
+func count(ctx context.Context, s fsshare.Share) error {
+	data, err := fs.ReadFile(s.FS(ctx), "counter")
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(string(data))
+	if err != nil {
+		return err
+	}
+	_, err = s.WriteFile(ctx, "counter", strings.NewReader(strconv.Itoa(n+1)), nil)
+	return err
+}
+
+func try(t *testing.T, w world) {
+	l := w.lock(t, w.a, "lock", nil)
+	for _, s := range []fsshare.Share{w.a, w.b} {
+		if w.try(t, s, "lock", fsshare.LockOptions{}) != nil {
+			t.Fatal("Try took a lock that is held")
+		}
+	}
+	if w.try(t, w.b, "other", fsshare.LockOptions{}) == nil {
+		t.Error("Try = ErrConflict for a lock that nobody has")
+	}
+	unlock(t, l)
+	if w.try(t, w.b, "lock", fsshare.LockOptions{}) == nil {
+		t.Error("Try = ErrConflict after Unlock")
+	}
+}
+
+func shared(t *testing.T, w world) {
+	opts := fsshare.LockOptions{Shared: true}
+	var held []fsshare.Lock
+	for _, s := range []fsshare.Share{w.a, w.b, w.a} {
+		l := w.try(t, s, "lock", opts)
+		if l == nil {
+			t.Fatal("a shared lock kept another out")
+		}
+		held = append(held, l)
+	}
+	for _, l := range held {
+		for _, s := range []fsshare.Share{w.a, w.b} {
+			if w.try(t, s, "lock", fsshare.LockOptions{}) != nil {
+				t.Fatal("an exclusive lock was given beside a shared one")
+			}
+		}
+		if err := l.Check(t.Context()); err != nil {
+			t.Errorf("Check of a shared lock = %v", err)
+		}
+		unlock(t, l)
+	}
+	if w.try(t, w.b, "lock", fsshare.LockOptions{}) == nil {
+		t.Error("no exclusive lock after all shared ones were given back")
+	}
+}
+
+func exclusiveKeepsShared(t *testing.T, w world) {
+	l := w.lock(t, w.a, "lock", nil)
+	for _, s := range []fsshare.Share{w.a, w.b} {
+		if w.try(t, s, "lock", fsshare.LockOptions{Shared: true}) != nil {
+			t.Fatal("a shared lock was given beside an exclusive one")
+		}
+	}
+	unlock(t, l)
+	if w.try(t, w.b, "lock", fsshare.LockOptions{Shared: true}) == nil {
+		t.Error("no shared lock after the exclusive one was given back")
+	}
+}
+
+// await starts a Lock that has to wait; its result comes through the channel.
+func await(ctx context.Context, t *testing.T, s fsshare.Share, opts *fsshare.LockOptions) <-chan result {
+	t.Helper()
+	c := make(chan result, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		l, err := s.Lock(ctx, "lock", opts)
+		c <- result{l, err}
+	})
+	t.Cleanup(wg.Wait)
+	return c
+}
+
+type result struct {
+	lock fsshare.Lock
+	err  error
+}
+
+func noPassing(t *testing.T, w world) {
+	first := w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true})
+	waiter := await(w.limit(t), t, w.b, nil)
+	// The waiter is on its way: from some moment on, no shared lock passes it.
+	w.eventually(t, "a shared Try that is kept from passing", func() bool {
+		l := w.try(t, w.a, "lock", fsshare.LockOptions{Shared: true})
+		if l != nil {
+			unlock(t, l)
+		}
+		return l == nil
+	})
+	select {
+	case r := <-waiter:
+		t.Fatalf("an exclusive lock was given beside a shared one (%v)", r.err)
+	default:
+	}
+	unlock(t, first)
+	r := <-waiter
+	if r.err != nil {
+		t.Fatalf("Lock = %v", r.err)
+	}
+	unlock(t, r.lock)
+	unlock(t, w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true}))
+}
+
+func waiting(t *testing.T, w world) {
+	l := w.lock(t, w.a, "lock", nil)
+	waiter := await(w.limit(t), t, w.b, nil)
+	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
+	select {
+	case r := <-waiter:
+		t.Fatalf("Lock returned while another held it: %v", r.err)
+	default:
+	}
+	unlock(t, l)
+	r := <-waiter
+	if r.err != nil {
+		t.Fatalf("Lock = %v", r.err)
+	}
+	if r.lock.Token() <= l.Token() {
+		t.Errorf("token %d after %d", r.lock.Token(), l.Token())
+	}
+	unlock(t, r.lock)
+}
+
+func waitingMix(t *testing.T, w world) {
+	first := w.lock(t, w.a, "lock", nil)
+	ctx := w.limit(t)
+	var readers, writers atomic.Int32
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		w.both(4, func(i int, s fsshare.Share) {
+			opts := &fsshare.LockOptions{Shared: i%4 < 2}
+			l, err := s.Lock(ctx, "lock", opts)
+			if err != nil {
+				t.Errorf("Lock(%+v) = %v", opts, err)
+				return
+			}
+			if opts.Shared {
+				readers.Add(1)
+			} else {
+				writers.Add(1)
+			}
+			r, x := readers.Load(), writers.Load()
+			if x > 1 || x == 1 && r > 0 {
+				t.Errorf("%d exclusive and %d shared holders at once", x, r)
+			}
+			rest(ctx, time.Millisecond)
+			if opts.Shared {
+				readers.Add(-1)
+			} else {
+				writers.Add(-1)
+			}
+			if err := l.Unlock(); err != nil {
+				t.Errorf("Unlock = %v", err)
+			}
+		})
+	})
+	rest(ctx, 20*time.Millisecond) // some of each are waiting, mostly
+	unlock(t, first)
+	wg.Wait()
+}
+
+func fairness(t *testing.T, w world) {
+	const total = 90
+	counts := make([]int, 3)
+	var sum atomic.Int32
+	var wg sync.WaitGroup
+	ctx := w.limit(t)
+	for i, s := range []fsshare.Share{w.a, w.b, w.a} {
+		wg.Go(func() {
+			for sum.Load() < total {
+				l, err := s.Lock(ctx, "lock", nil)
+				if err != nil {
+					t.Errorf("Lock = %v", err)
+					return
+				}
+				counts[i]++ // under the lock
+				sum.Add(1)
+				rest(ctx, 2*time.Millisecond)
+				if err := l.Unlock(); err != nil {
+					t.Errorf("Unlock = %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// A third each is perfect. A lock without turns gives nearly all to one.
+	if most := max(counts[0], counts[1], counts[2]); most > total/2 {
+		t.Errorf("of %d turns three had %v", total, counts)
+	}
+	if least := min(counts[0], counts[1], counts[2]); least < total/6 {
+		t.Errorf("of %d turns three had %v", total, counts)
+	}
+}
+
+func waitingCanceled(t *testing.T, w world) {
+	l := w.lock(t, w.a, "lock", nil)
+	boom := errors.New("boom")
+	ctx, cancel := context.WithCancelCause(w.limit(t))
+	waiter := await(ctx, t, w.b, nil)
+	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
+	cancel(boom)
+	r := <-waiter
+	wantErr(t, "Lock", r.err, context.Canceled, boom)
+	short, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	_, err := w.a.Lock(short, "lock", nil)
+	wantErr(t, "Lock", err, context.DeadlineExceeded)
+	if err := l.Check(t.Context()); err != nil {
+		t.Errorf("Check after others gave up = %v", err)
+	}
+	unlock(t, l)
+	w.eventually(t, "the lock, after all who waited gave up", func() bool {
+		return w.try(t, w.b, "lock", fsshare.LockOptions{}) != nil
+	})
+}
+
+func waitingCanceledShared(t *testing.T, w world) {
+	w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true})
+	ctx, cancel := context.WithCancel(w.limit(t))
+	waiter := await(ctx, t, w.b, nil)
+	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
+	behind := await(w.limit(t), t, w.a, &fsshare.LockOptions{Shared: true})
+	cancel()
+	wantErr(t, "Lock", (<-waiter).err, context.Canceled)
+	r := <-behind
+	if r.err != nil {
+		t.Fatalf("Lock behind one that gave up = %v", r.err)
+	}
+	unlock(t, r.lock)
+}
+
+func outlives(t *testing.T, w world) {
+	ctx, cancel := context.WithCancel(w.limit(t))
+	l, err := w.a.Lock(ctx, "lock", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := l.Check(t.Context()); err != nil {
+		t.Errorf("Check after the context of Lock ended = %v", err)
+	}
+	if w.try(t, w.b, "lock", fsshare.LockOptions{}) != nil {
+		t.Error("the lock ended with the context of Lock")
+	}
+	commit(t, l, "still mine")
+	unlock(t, l)
+	wantEqual(t, "what is committed", string(inspect(t, w.b, "lock").Data), "still mine")
+}
+
+func tokens(t *testing.T, w world) {
+	last := uint64(0)
+	for i := range 20 {
+		s := w.a
+		if i%3 == 1 {
+			s = w.b
+		}
+		l := w.lock(t, s, "lock", nil)
+		if l.Token() <= last {
+			t.Fatalf("token %d after %d", l.Token(), last)
+		}
+		last = l.Token()
+		wantEqual(t, "Inspect's token", inspect(t, w.b, "lock").Token, last)
+		unlock(t, l)
+		wantEqual(t, "Inspect's token after Unlock", inspect(t, w.b, "lock").Token, last)
+		wantEqual(t, "Token after Unlock", l.Token(), last)
+	}
+	if l := w.lock(t, w.a, "other", nil); l.Token() == 0 {
+		t.Error("the first token is 0")
+	}
+}
+
+func sharedTokens(t *testing.T, w world) {
+	opts := &fsshare.LockOptions{Shared: true}
+	l := w.lock(t, w.a, "lock", opts)
+	wantEqual(t, "a shared token before any exclusive one", l.Token(), 0)
+	unlock(t, l)
+	x := w.lock(t, w.a, "lock", nil)
+	unlock(t, x)
+	l = w.lock(t, w.b, "lock", opts)
+	wantEqual(t, "a shared token", l.Token(), x.Token())
+	wantEqual(t, "Inspect's token", inspect(t, w.a, "lock").Token, x.Token())
+}
+
+func inspectHolder(t *testing.T, w world) {
+	before := time.Now().Add(-time.Minute)
+	l := w.lock(t, w.a, "lock", &fsshare.LockOptions{Purpose: "publish é"})
+	status := inspect(t, w.b, "lock")
+	h := status.Holder
+	if !status.Held || h.Purpose != "publish é" || h.Host == "" || h.Process == "" {
+		t.Errorf("Inspect of a held lock = %+v", status)
+	}
+	if h.Since.Before(before) || h.Since.After(time.Now().Add(time.Minute)) {
+		t.Errorf("held since %v, and it is %v", h.Since, time.Now())
+	}
+	unlock(t, l)
+	status = inspect(t, w.b, "lock")
+	if status.Held || status.Holder != h {
+		t.Errorf("Inspect after Unlock = %+v, want %+v", status, h)
+	}
+	w.lock(t, w.b, "lock", &fsshare.LockOptions{Shared: true, Purpose: "read"})
+	status = inspect(t, w.a, "lock")
+	if !status.Held || status.Holder != h {
+		t.Errorf("Inspect of a shared lock = %+v, want the last exclusive holder, %+v", status, h)
+	}
+}
+
+func inspectNever(t *testing.T, w world) {
+	for range 2 { // looking must not make it
+		s := inspect(t, w.a, "lock")
+		if s.Held || s.Holder != (fsshare.Holder{}) || s.Token != 0 || s.Data != nil {
+			t.Errorf("Inspect of a lock never taken = %+v", s)
+		}
+	}
+}
+
+func inspectFree(t *testing.T, w world) {
+	l := w.lock(t, w.a, "lock", nil)
+	w.both(4, func(_ int, s fsshare.Share) {
+		if status, err := s.Inspect(t.Context(), "lock"); err != nil || !status.Held {
+			t.Errorf("Inspect = %+v, %v", status, err)
+		}
+	})
+	unlock(t, l)
+	var wg sync.WaitGroup
+	var done atomic.Bool
+	wg.Go(func() {
+		for !done.Load() {
+			if _, err := w.b.Inspect(t.Context(), "lock"); err != nil {
+				t.Errorf("Inspect = %v", err)
+				return
+			}
+		}
+	})
+	for range 20 {
+		l := w.try(t, w.a, "lock", fsshare.LockOptions{})
+		if l == nil {
+			t.Error("Inspect took the lock from one that tries")
+			break
+		}
+		unlock(t, l)
+	}
+	done.Store(true)
+	wg.Wait()
+}
+
+func unlockTwice(t *testing.T, w world) {
+	first := w.lock(t, w.a, "lock", nil)
+	unlock(t, first)
+	second := w.lock(t, w.b, "lock", nil)
+	unlock(t, first) // must not be taken for the other's
+	if w.try(t, w.a, "lock", fsshare.LockOptions{}) != nil {
+		t.Fatal("a second Unlock gave back another's lock")
+	}
+	if err := second.Check(t.Context()); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+}
+
+func afterUnlock(t *testing.T, w world) {
+	first := w.lock(t, w.a, "lock", nil)
+	commit(t, first, "old")
+	unlock(t, first)
+	wantErr(t, "Check after Unlock", first.Check(t.Context()), fsshare.ErrLost, fsshare.ErrConflict)
+	wantErr(t, "Commit after Unlock", first.Commit(t.Context(), []byte("stale")), fsshare.ErrLost, fsshare.ErrConflict)
+	second := w.lock(t, w.b, "lock", nil)
+	commit(t, second, "new")
+	wantErr(t, "Commit of a stale holder", first.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
+	wantErr(t, "Check of a stale holder", first.Check(t.Context()), fsshare.ErrLost)
+	wantEqual(t, "what is committed", string(inspect(t, w.a, "lock").Data), "new")
+}
+
+type ctxKey struct{}
+
+func lockContext(t *testing.T, w world) {
+	parent, cancel := context.WithCancel(context.WithValue(w.limit(t), ctxKey{}, "value"))
+	for _, opts := range []*fsshare.LockOptions{nil, {Shared: true}} {
+		l := w.lock(t, w.a, "free", opts)
+		if l.Context().Err() != nil {
+			t.Fatalf("Context of a held lock: %v", context.Cause(l.Context()))
+		}
+		unlock(t, l)
+		wantErr(t, "the context after Unlock", l.Context().Err(), context.Canceled)
+		if errors.Is(context.Cause(l.Context()), fsshare.ErrLost) {
+			t.Error("the cause after Unlock is ErrLost")
+		}
+	}
+	l, err := w.a.Lock(parent, "lock", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Context().Value(ctxKey{}) != "value" {
+		t.Error("the lock's context has not the values of Lock's")
+	}
+	cancel()
+	<-l.Context().Done()
+	unlock(t, l)
+}
+
+func lockTogether(t *testing.T, w world) {
+	l := w.lock(t, w.a, "lock", nil)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 10 {
+				if err := l.Check(t.Context()); err != nil {
+					t.Errorf("Check = %v", err)
+				}
+				if err := l.Commit(t.Context(), []byte(strings.Repeat(fmt.Sprint(i), 100))); err != nil {
+					t.Errorf("Commit = %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if data := inspect(t, w.b, "lock").Data; len(data) != 100 || strings.Trim(string(data), string(data[:1])) != "" {
+		t.Errorf("what is committed is a mix: %q", data)
+	}
+	for range 4 {
+		wg.Go(func() {
+			if err := l.Unlock(); err != nil {
+				t.Errorf("Unlock = %v", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func hold(t *testing.T, w world) {
+	boom := errors.New("boom")
+	err := fsshare.Hold(w.limit(t), w.a, "lock", nil, func(ctx context.Context, l fsshare.Lock) error {
+		_, err := w.b.Lock(ctx, "lock", &fsshare.LockOptions{Try: true})
+		wantErr(t, "Lock of what Hold holds", err, fsshare.ErrConflict)
+		return l.Commit(ctx, []byte("x"))
+	})
+	if err != nil {
+		t.Errorf("Hold = %v", err)
+	}
+	err = fsshare.Hold(w.limit(t), w.b, "lock", nil, func(context.Context, fsshare.Lock) error { return boom })
+	wantErr(t, "Hold", err, boom)
+	if w.try(t, w.a, "lock", fsshare.LockOptions{}) == nil {
+		t.Error("Hold did not give the lock back")
+	}
+	err = fsshare.Hold(w.limit(t), w.b, "lock", &fsshare.LockOptions{Try: true}, func(context.Context, fsshare.Lock) error {
+		t.Error("Hold ran without the lock")
+		return nil
+	})
+	wantErr(t, "Hold of a lock that is held", err, fsshare.ErrConflict)
+}
