@@ -77,21 +77,24 @@ func (m *InMemory) Open(ctx context.Context, id ID, path string) (File, error) {
 	if err := cmp.Or(ctx.Err(), id.Validate()); err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	f, err := m.files(id).open(ctx, path)
+	t, err := m.files(id)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", id, err)
+	}
+	f, err := t.open(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", id, err)
 	}
 	return f, nil
 }
 
-// files returns the files of a version, none if there is no such version.
-func (m *InMemory) files(id ID) tree {
+func (m *InMemory) files(id ID) (tree, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if a := m.names[id.Name]; a != nil {
-		return a.trees[id.Number]
+	if a := m.names[id.Name]; a != nil && a.trees[id.Number].files != nil {
+		return a.trees[id.Number], nil
 	}
-	return tree{}
+	return tree{}, ErrNotFound
 }
 
 // Apply implements [Store].

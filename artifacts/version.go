@@ -19,7 +19,7 @@ import (
 // bytes, and a manifest of the most files stays under 64 MiB.
 const (
 	MaxSegment  = 128     // bytes in one segment of a name
-	MaxName     = 512     // bytes of Tenant and Path together, see [Name]
+	MaxName     = 512     // bytes of a name as tenant/path, see [Name]
 	MaxFilePath = 1024    // bytes in the path of a file
 	MaxFiles    = 100_000 // files in a version
 	MaxRanks    = 100_000 // processes that publish one version together
@@ -48,7 +48,7 @@ func (n Name) Validate() error {
 	if n.Tenant != "" {
 		segments = append(segments, n.Tenant)
 	}
-	size := len(segments)
+	size := len(segments) - 1 // slashes
 	for _, s := range segments {
 		if s == "" || s == "." || s == ".." || len(s) > MaxSegment || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 			return fmt.Errorf("%w: artifact name %.600q: segment %.140q: from 1 to %d bytes of UTF-8 without control characters, not . or ..", ErrInvalid, n, s, MaxSegment)

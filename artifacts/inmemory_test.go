@@ -1,0 +1,12 @@
+package artifacts_test
+
+import (
+	"testing"
+
+	"github.com/genaistore/genaistore/artifacts"
+	"github.com/genaistore/genaistore/artifacts/artifactstest"
+)
+
+func newInMemory(*testing.T) artifacts.Store { return &artifacts.InMemory{} }
+
+func TestInMemory(t *testing.T) { artifactstest.Run(t, newInMemory) }
