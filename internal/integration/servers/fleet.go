@@ -227,7 +227,7 @@ func (f *fleet) start(s *server, one *slot) {
 			return
 		}
 	}
-	one.process, one.err = start(ctx, s, f.cache.folder(s), preload, say)
+	one.process, one.err = starter{s, f.cache.folder(s), preload, freePort, say}.start(ctx)
 }
 
 func (f *fleet) whyAbsent(ctx context.Context, s *server) string {
@@ -257,6 +257,9 @@ func (f *fleet) stop() {
 // finish prints and keeps the report, and returns 1 under GENAISTORE_STRICT=1 if a
 // server was missing.
 func (f *fleet) finish() int {
+	if len(f.report.entries) == 0 {
+		return 0
+	}
 	fmt.Print(f.report.text(f.isolated))
 	dir, err := os.Getwd()
 	if err != nil {

@@ -69,9 +69,8 @@ func motoGaps() map[Capability]string {
 		ListPaging:          "everything in one page",
 		ListSegments:        "every segment has everything",
 
-		UpdateFS:       "500",
-		ValidatedASL:   "accepted",
-		SecondMachines: "500 once another one has run; a reset of all state helps",
+		UpdateFS:     "500",
+		ValidatedASL: "accepted",
 	}
 }
 

@@ -70,7 +70,7 @@ func motoPost(ctx context.Context, client *http.Client, url, body string) error 
 }
 
 // ResetMoto forgets all that moto holds, for every test of this process: no test that
-// runs beside this one may use moto. A second state machine needs it.
+// runs beside this one may use moto.
 func ResetMoto(t testing.TB) {
 	t.Helper()
 	cfg := Moto(t)

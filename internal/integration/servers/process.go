@@ -9,15 +9,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
 
 // errBusy is a port that something else took between choosing and binding it.
 var errBusy = errors.New("port is busy")
+
+// busy is how servers say it.
+var busy = regexp.MustCompile(`(?i)already in use|BindException`)
 
 const (
 	startTimeout = 60 * time.Second // until a server answers
@@ -31,31 +34,40 @@ type process struct {
 	data string
 	port int
 	done chan struct{}
-	err  error // of Wait, once done
 	base string
 	took time.Duration // until it answered
 }
 
-// start starts s and waits until it answers. A busy port gives one line and another
-// try; anything else is an error with the end of the server's log.
-func start(ctx context.Context, s *server, installed, preload string, say func(string)) (*process, error) {
+// A starter starts one server from its installation.
+type starter struct {
+	*server
+
+	installed string
+	preload   string // a library to load into it, or ""
+	port      func(ctx context.Context) (int, error)
+	say       func(line string)
+}
+
+// start starts the server and waits until it answers. A busy port gives one line and
+// another try; anything else is an error with the end of the server's log.
+func (s starter) start(ctx context.Context) (*process, error) {
 	for try := 1; ; try++ {
-		port, err := freePort(ctx)
+		port, err := s.port(ctx)
 		if err != nil {
 			return nil, err
 		}
-		p, err := startOn(ctx, s, installed, preload, port)
+		p, err := s.startOn(ctx, port)
 		if err == nil {
 			return p, nil
 		}
 		if !errors.Is(err, errBusy) || try == startTries {
 			return nil, err
 		}
-		say(fmt.Sprintf("%s: port %d is busy, trying another", s.name, port))
+		s.say(fmt.Sprintf("%s: port %d is busy, trying another", s.name, port))
 	}
 }
 
-func startOn(ctx context.Context, s *server, installed, preload string, port int) (_ *process, err error) {
+func (s starter) startOn(ctx context.Context, port int) (_ *process, err error) {
 	data, err := os.MkdirTemp("", "genaistore-server-")
 	if err != nil {
 		return nil, err
@@ -66,7 +78,7 @@ func startOn(ctx context.Context, s *server, installed, preload string, port int
 			err = errors.Join(err, remove(data))
 		}
 	}()
-	where := place{installed: installed, data: data, port: port}
+	where := place{installed: s.installed, data: data, port: port}
 	client := &http.Client{Timeout: 2 * time.Second}
 	if s.tls {
 		p.base = fmt.Sprintf("https://127.0.0.1:%d", port)
@@ -78,24 +90,49 @@ func startOn(ctx context.Context, s *server, installed, preload string, port int
 			return nil, err
 		}
 	}
-	if err := p.run(ctx, s.command(where), preload); err != nil {
+	if err := p.run(ctx, s.command(where), s.preload); err != nil {
 		return nil, err
 	}
 	begin := time.Now()
-	if err := p.await(ctx, s, client); err != nil {
+	if err := p.await(ctx, s.server, client); err != nil {
 		log := p.log()
 		p.stop()
-		if strings.Contains(strings.ToLower(log), "address already in use") || strings.Contains(log, "BindException") {
+		if busy.MatchString(log) {
 			return nil, fmt.Errorf("%w: %d", errBusy, port)
 		}
 		return nil, fmt.Errorf("%s: %w; its log ends:\n%s", s.name, err, tail(log, 15))
 	}
 	p.took = time.Since(begin)
-	if open := exposed(p.cmd.Process.Pid); len(open) > 0 && !inNamespace() {
+	if open := p.exposed(); len(open) > 0 && !inNamespace() {
 		p.stop()
-		return nil, fmt.Errorf("%s listens on %s, beyond 127.0.0.1", s.name, strings.Join(open, ", "))
+		return nil, fmt.Errorf("%s listens on ports %v of every interface, not only of 127.0.0.1", s.name, open)
 	}
 	return p, nil
+}
+
+// A listener is a socket that a process listens on.
+type listener struct {
+	port     int
+	loopback bool
+}
+
+// exposed lists the ports that other machines can reach, where the system tells.
+func (p *process) exposed() []int {
+	var open []int
+	found, _ := listeners(p.cmd.Process.Pid)
+	for _, l := range found {
+		if !l.loopback {
+			open = append(open, l.port)
+		}
+	}
+	return open
+}
+
+// owns says whether the port is this process's, so that what answers there is not
+// another one; where the system does not tell, it is believed.
+func (p *process) owns() bool {
+	found, known := listeners(p.cmd.Process.Pid)
+	return !known || slices.ContainsFunc(found, func(l listener) bool { return l.port == p.port })
 }
 
 // run starts the program with little of our environment: no proxy, no credentials.
@@ -127,7 +164,7 @@ func (p *process) run(ctx context.Context, c command, preload string) error {
 		return err
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		_ = p.cmd.Wait() // how it ended is in ProcessState
 		close(p.done)
 	}()
 	return nil
@@ -142,18 +179,15 @@ func (p *process) await(ctx context.Context, s *server, client *http.Client) err
 	defer tick.Stop()
 	for {
 		err := s.ready(ctx, client, p.base)
-		if err == nil {
-			// Another server on this port may have answered in its place.
-			select {
-			case <-p.done:
-				return fmt.Errorf("ended: %w", errors.Join(p.err))
-			default:
-				return nil
-			}
+		if err == nil && p.owns() {
+			return nil
+		}
+		if busy.MatchString(p.log()) { // not every server ends then
+			return errBusy
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("ended before it answered: %w", errors.Join(p.err))
+			return fmt.Errorf("ended before it answered: %s", p.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w: %w", ctx.Err(), err)
 		case <-tick.C:

@@ -1,11 +1,11 @@
 package servers
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -16,42 +16,44 @@ func tie(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// exposed lists the addresses a process listens on that other machines can reach,
-// where the system tells.
-func exposed(pid int) []string {
+// listeners finds the sockets a process listens on.
+func listeners(pid int) (_ []listener, known bool) {
 	sockets := map[string]bool{}
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	for _, link := range links {
 		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, "socket:[") {
 			sockets[strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")] = true
 		}
 	}
-	var open []string
+	var found []listener
 	for _, table := range []string{"tcp", "tcp6"} {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/net/%s", pid, table))
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table))
 		if err != nil {
 			continue
 		}
-		for lines := bufio.NewScanner(f); lines.Scan(); {
+		for line := range strings.Lines(string(text)) {
 			const address, state, inode, listening = 1, 3, 9, "0A"
-			fields := strings.Fields(lines.Text())
-			if len(fields) <= inode || fields[state] != listening || !sockets[fields[inode]] || loopback(fields[address]) {
+			fields := strings.Fields(line)
+			if len(fields) <= inode || fields[state] != listening || !sockets[fields[inode]] {
 				continue
 			}
-			open = append(open, fields[address])
+			host, hexPort, _ := strings.Cut(fields[address], ":")
+			port, err := strconv.ParseUint(hexPort, 16, 16)
+			if err != nil {
+				continue
+			}
+			found = append(found, listener{port: int(port), loopback: loopback(host)})
 		}
-		f.Close()
 	}
-	return open
+	return found, true
 }
 
 // loopback reads an address as /proc/net/tcp writes it: 32-bit words in the order
 // of the machine, which is little-endian on every platform we run on.
-func loopback(hexAddress string) bool {
-	host, _, _ := strings.Cut(hexAddress, ":")
+func loopback(host string) bool {
 	switch len(host) {
 	case 8:
 		return strings.HasSuffix(host, "7F")

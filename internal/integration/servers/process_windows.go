@@ -21,6 +21,6 @@ func lock(context.Context, string) (func(), error) { return nil, errors.ErrUnsup
 
 func tie(*exec.Cmd) {}
 
-func exposed(int) []string { return nil }
+func listeners(int) ([]listener, bool) { return nil, false }
 
 func peak(int) int { return 0 }

@@ -123,6 +123,19 @@ func (r *report) absent() []string {
 	return slices.Compact(names)
 }
 
+// checkOf is the last part of the name of a test suite/server/check, without what may
+// be missing.
+func checkOf(test string) string {
+	_, rest, nested := strings.Cut(test, "/")
+	if !nested {
+		return test
+	}
+	if _, check, ok := strings.Cut(rest, "/"); ok {
+		rest = check
+	}
+	return strings.ReplaceAll(rest, "_", " ")
+}
+
 func title(name Name) string {
 	return strings.TrimSpace(string(name) + " " + Version(name))
 }
@@ -147,7 +160,7 @@ func (r *report) text(isolated bool) string {
 	var total [outcomes]int
 	notes := map[outcome]map[string]int{gapped: {}, skipped: {}}
 	for _, e := range r.entries {
-		suite, check, _ := strings.Cut(e.test, "/")
+		suite, _, _ := strings.Cut(e.test, "/")
 		k := key{suite, e.server}
 		if rows[k] == nil {
 			rows[k] = new([outcomes]int)
@@ -156,8 +169,7 @@ func (r *report) text(isolated bool) string {
 		total[e.outcome]++
 		switch e.outcome {
 		case gapped:
-			_, check, _ = strings.Cut(check, "/")
-			notes[gapped][fmt.Sprintf("%s: %s: %s", title(e.server), strings.ReplaceAll(check, "_", " "), e.note)]++
+			notes[gapped][fmt.Sprintf("%s: %s: %s", title(e.server), checkOf(e.test), e.note)]++
 		case skipped:
 			notes[skipped][fmt.Sprintf("%s: %s", title(e.server), e.note)]++
 		}
@@ -191,12 +203,8 @@ func (r *report) markdown() string {
 	suites := map[string]map[string]map[Name]*entry{}
 	order := map[string][]string{} // the checks of a suite, as they ran
 	for _, e := range r.entries {
-		suite, rest, _ := strings.Cut(e.test, "/")
-		_, check, nested := strings.Cut(rest, "/")
-		if !nested {
-			check = rest
-		}
-		check = strings.ReplaceAll(check, "_", " ")
+		suite, _, _ := strings.Cut(e.test, "/")
+		check := checkOf(e.test)
 		if suites[suite] == nil {
 			suites[suite] = map[string]map[Name]*entry{}
 		}
