@@ -177,6 +177,7 @@ func TestRequestsForAnotherServiceAreRefused(t *testing.T) {
 	client := awsfake.NewDynamoDB().Client(func(o *dynamodb.Options) { o.HTTPClient = fake })
 	_, err := client.CreateTable(t.Context(), sessions())
 	require.Equal(t, "AccessDeniedException", code(t, err))
+	require.ErrorContains(t, err, "not signed for /us-east-1/s3/")
 
 	anonymous := fake.Client(func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
 	_, err = anonymous.GetObject(t.Context(), &s3.GetObjectInput{Bucket: new("bucket"), Key: new("k")})

@@ -42,9 +42,6 @@ func upload(r *http.Request) ([]byte, map[string]string, error) {
 		if data, trailer, err = unchunk(data); err != nil {
 			return nil, nil, &failure{http.StatusBadRequest, "InvalidRequest", err.Error()}
 		}
-		if length := r.Header.Get("X-Amz-Decoded-Content-Length"); length != strconv.Itoa(len(data)) {
-			return nil, nil, &failure{http.StatusBadRequest, "IncompleteBody", fmt.Sprintf("announced %s bytes, sent %d", length, len(data))}
-		}
 		for _, announced := range r.Header.Values("X-Amz-Trailer") {
 			if trailer.Get(announced) == "" {
 				return nil, nil, &failure{http.StatusBadRequest, "MalformedTrailerError", "the trailer " + announced + " was announced and not sent"}

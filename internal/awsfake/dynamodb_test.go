@@ -157,6 +157,7 @@ func find(t *testing.T, client *dynamodb.Client, in dynamodb.QueryInput, values 
 		if out.LastEvaluatedKey == nil {
 			return pages
 		}
+		require.Len(t, out.LastEvaluatedKey, 2, "the key and nothing else")
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
 }
@@ -241,6 +242,7 @@ func TestDynamoDBSaysWhatItCosts(t *testing.T) {
 		ConsistentRead: new(true), ReturnConsumedCapacity: total,
 	})
 	require.NoError(t, err)
+	require.EqualValues(t, 4, out.ScannedCount)
 	require.InDelta(t, 1, *out.ConsumedCapacity.CapacityUnits, 0, "a query rounds the sum up, not each item")
 }
 
@@ -263,11 +265,15 @@ func TestDynamoDBRefusesBadRequests(t *testing.T) {
 	}
 	large := key("p", "t")
 	large["data"] = text(strings.Repeat("x", 400<<10))
+	_, extraKey := client.GetItem(t.Context(), &dynamodb.GetItemInput{
+		TableName: new("sessions"), Key: attributes{"pk": text("p"), "sk": text("s"), "note": text("x")},
+	})
 	tests := []struct {
 		name string
 		err  error
 		want string
 	}{
+		{"a key with another attribute", extraKey, "3 attributes"},
 		{"no sort key", put(attributes{"pk": text("p")}, "", nil), "sk"},
 		{"an empty key", put(key("", "s"), "", nil), "0 bytes"},
 		{"a key of another type", put(attributes{"pk": text("p"), "sk": &types.AttributeValueMemberN{Value: "1"}}, "", nil), `"N"`},
@@ -305,14 +311,14 @@ func TestDynamoDBNumbersThatAreEqualAreOneKey(t *testing.T) {
 	number := func(n string) attributes {
 		return attributes{"pk": text("p"), "sk": &types.AttributeValueMemberN{Value: n}}
 	}
-	for _, n := range []string{"10", "9", "9.0", "-1"} {
+	for _, n := range []string{"10", "9", "9.0", "9.001", "-1"} {
 		putItem(t, client, number(n))
 	}
 	out, err := client.Query(t.Context(), &dynamodb.QueryInput{
 		TableName: new("sessions"), KeyConditionExpression: new("pk = :p"), ExpressionAttributeValues: attributes{":p": text("p")},
 	})
 	require.NoError(t, err)
-	require.Equal(t, []map[string]types.AttributeValue{number("-1"), number("9.0"), number("10")}, out.Items)
+	require.Equal(t, []map[string]types.AttributeValue{number("-1"), number("9.0"), number("9.001"), number("10")}, out.Items)
 }
 
 // The client compares the checksum when it closes the answer, and only logs a

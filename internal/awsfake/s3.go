@@ -328,7 +328,7 @@ func (page *listing) fill(bucket map[string]object, after, delimiter string) {
 			entry = page.Prefix + head + delimiter
 		}
 		switch {
-		case !ok || key <= after || entry <= after || entry == last:
+		case !ok || entry <= after || entry == last:
 			continue
 		case page.KeyCount == page.MaxKeys:
 			page.IsTruncated = page.MaxKeys > 0

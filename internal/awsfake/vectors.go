@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
-	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -241,8 +240,6 @@ func (x *index) validate(v vector) error {
 		return invalid("key of %d bytes, want 1 to 1024", len(v.Key))
 	case v.Data == nil || len(v.Data.Float32) != x.description.Dimension:
 		return invalid("Invalid record for key '%s': vector must have length %d", v.Key, x.description.Dimension)
-	case math.IsInf(norm, 0) || math.IsNaN(norm):
-		return invalid("Invalid record for key '%s': vector contains NaN or infinity", v.Key)
 	case norm == 0 && x.description.DistanceMetric == "cosine":
 		return invalid("Invalid record for key '%s': zero vector with cosine distance", v.Key)
 	}

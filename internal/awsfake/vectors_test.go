@@ -166,6 +166,10 @@ func TestVectorsListsInPagesAndSegments(t *testing.T) {
 	got, pages := read(s3vectors.ListVectorsInput{MaxResults: new(int32(10))})
 	require.Equal(t, want, got)
 	require.Equal(t, 3, pages)
+	_, pages = read(s3vectors.ListVectorsInput{MaxResults: new(int32(24))})
+	require.Equal(t, 2, pages)
+	_, pages = read(s3vectors.ListVectorsInput{MaxResults: new(int32(25))})
+	require.Equal(t, 1, pages)
 
 	var segments []string
 	for i := range int32(4) {
