@@ -158,9 +158,7 @@ func (p *program) id() memory.RecordID {
 func (p *program) change(session string) {
 	var changes []memory.Change
 	for i := range 1 + p.pick(3) {
-		if c := p.oneChange(i); c != nil {
-			changes = append(changes, c)
-		}
+		changes = append(changes, p.oneChange(i)...)
 	}
 	if len(changes) == 0 {
 		return
@@ -169,39 +167,41 @@ func (p *program) change(session string) {
 	p.agree(err, p.model.update(session, changes), fmt.Sprintf("Update of %s with %T %+v", session, changes, changes))
 }
 
-func (p *program) oneChange(i int) memory.Change {
+// oneChange returns a change or, where the choices are used up on one that would not
+// be valid at place i, none.
+func (p *program) oneChange(i int) []memory.Change {
 	switch p.pick(13) {
 	case 0:
 		if i == 0 {
-			return memory.Create{Title: "created", Labels: map[string]string{"k": "v", "none": ""}}
+			return []memory.Change{memory.Create{Title: "created", Labels: map[string]string{"k": "v", "none": ""}}}
 		}
 	case 1:
 		if i == 0 {
-			return memory.Fork{From: sessionNames[p.pick(3)], UpTo: []memory.RecordID{"", p.id()}[p.pick(2)]}
+			return []memory.Change{memory.Fork{From: sessionNames[p.pick(3)], UpTo: []memory.RecordID{"", p.id()}[p.pick(2)]}}
 		}
 	case 2:
-		return memory.Expect{Version: int64(1 + p.pick(3))}
+		return []memory.Change{memory.Expect{Version: int64(1 + p.pick(3))}}
 	case 3:
-		return memory.SetTitle{Title: fmt.Sprint(p.pick(3))}
+		return []memory.Change{memory.SetTitle{Title: fmt.Sprint(p.pick(3))}}
 	case 4:
-		return memory.SetLabels{"k": []string{"", "v", "w"}[p.pick(3)]}
+		return []memory.Change{memory.SetLabels{"k": []string{"", "v", "w"}[p.pick(3)]}}
 	case 5:
-		return memory.SetState(p.delta())
+		return []memory.Change{memory.SetState(p.delta())}
 	case 6:
-		return memory.SetGist{UpTo: p.id(), Text: "g", Tokens: p.pick(4)}
+		return []memory.Change{memory.SetGist{UpTo: p.id(), Text: "g", Tokens: p.pick(4)}}
 	case 7:
-		return memory.Annotate{Record: p.id(), Notes: p.notes()}
+		return []memory.Change{memory.Annotate{Record: p.id(), Notes: p.notes()}}
 	case 8:
-		return memory.Edit{Record: p.id(), Messages: p.messages()}
+		return []memory.Change{memory.Edit{Record: p.id(), Messages: p.messages()}}
 	case 9:
-		return memory.Redact{Record: p.id()}
+		return []memory.Change{memory.Redact{Record: p.id()}}
 	case 10:
-		return memory.Redact{Record: p.id(), Part: &memory.PartRef{Part: p.pick(3)}}
+		return []memory.Change{memory.Redact{Record: p.id(), Part: &memory.PartRef{Part: p.pick(3)}}}
 	case 11:
-		return memory.Rewind{To: []memory.RecordID{p.id(), p.id(), ""}[p.pick(3)]}
+		return []memory.Change{memory.Rewind{To: []memory.RecordID{p.id(), p.id(), ""}[p.pick(3)]}}
 	case 12:
 		if p.pick(4) == 0 {
-			return memory.Keep{Until: time.Unix(1, 0)}
+			return []memory.Change{memory.Keep{Until: time.Unix(1, 0)}}
 		}
 	}
 	return nil

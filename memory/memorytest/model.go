@@ -76,9 +76,7 @@ func (m *model) stored(name string, r memory.Record) {
 
 func (m *model) merge(s *branch, d memory.Delta) {
 	apply := func(to memory.State, set memory.State, unset []string) {
-		for k, v := range set {
-			to[k] = v
-		}
+		maps.Copy(to, set)
 		for _, k := range unset {
 			delete(to, k)
 		}
@@ -252,19 +250,20 @@ func (m *model) open(name string, opts memory.WindowOptions) (memory.Window, err
 		w.States.User, w.States.App = m.user, m.app
 	}
 	from := s.start(opts)
-	w.Records, w.Earlier = s.pass(s.records[from:], opts.Notes), from > 0
+	w.Records, w.Earlier = append([]memory.Record{}, s.records[from:]...), from > 0
+	if !opts.Notes {
+		w.Records = bare(w.Records)
+	}
 	w.Split = from > 0 && from < len(s.records) && s.records[from].Turn != "" && s.records[from].Turn == s.records[from-1].Turn
 	w.Orphans = orphans(w.Records)
 	return w, nil
 }
 
-// pass copies records, without the notes where they were not asked for.
-func (s *branch) pass(records []memory.Record, notes bool) []memory.Record {
+// bare copies records without their notes.
+func bare(records []memory.Record) []memory.Record {
 	out := []memory.Record{}
 	for _, r := range records {
-		if !notes {
-			r.Notes = memory.Notes{}
-		}
+		r.Notes = memory.Notes{}
 		out = append(out, r)
 	}
 	return out
@@ -351,7 +350,7 @@ func (m *model) records(name string, opts memory.RangeOptions) []memory.Record {
 	if s == nil {
 		return []memory.Record{}
 	}
-	var in []memory.Record
+	in := []memory.Record{}
 	for _, r := range s.records {
 		if r.ID >= opts.From && (opts.To == "" || r.ID <= opts.To) && (!opts.BySentiment || r.Notes.Sentiment != nil) {
 			in = append(in, r)
@@ -368,7 +367,10 @@ func (m *model) records(name string, opts memory.RangeOptions) []memory.Record {
 	if opts.Limit > 0 && len(in) > opts.Limit {
 		in = in[:opts.Limit]
 	}
-	return s.pass(in, opts.Notes || opts.BySentiment)
+	if !opts.Notes && !opts.BySentiment {
+		return bare(in)
+	}
+	return in
 }
 
 // byIntent returns records of all sessions, the newest first. One that was copied by
