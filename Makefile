@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 # A copy of the Go vulnerability database, for machines that cannot ask the one online.
 vulndb = $(or $(GENAISTORE_VULNDB),$(wildcard $(abspath ../shared/data/vulndb)))
 
-.PHONY: all tidy fmt lint test bench fuzz cover api vuln vet-cross simd integration integration-minio nfs nightly
+.PHONY: all tidy fmt lint test bench fuzz readme cover api vuln vet-cross simd integration integration-minio nfs nightly
 all: tidy lint test
 
 tidy: # fails where go.mod or go.sum is stale
@@ -36,6 +36,9 @@ fuzz: # every fuzz target of every module, FUZZTIME each
 	$(call each,for p in $$(go list -f '{{.Dir}}' ./...); do \
 		for f in $$(cat $$p/*_test.go /dev/null 2>/dev/null | grep -oE '^func Fuzz[A-Za-z0-9_]*' | cut -c6-); do \
 			go test $$p -run='^$$' -fuzz="^$$f$$" -fuzztime=$(FUZZTIME); done; done)
+
+readme: # the Go in README files, as it stands in the files it is taken from
+	go test ./internal/style -run TestUpdateREADME -update
 
 cover:
 	go test -coverpkg=./... -coverprofile=cover.out ./... && go tool cover -func=cover.out | tail -1

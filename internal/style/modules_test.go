@@ -35,11 +35,12 @@ func moduleRules() []rule {
 		},
 		want: []string{"internal/hlc: ", "memory/dynamomemory: "},
 		good: map[string]string{
-			"docs/DESIGN.md":       "* `memory` is the contract.\n* `examples` shows.",
-			"memory/a.go":          "package memory",
-			"genaistore.go":        "package genaistore",
-			"examples/hello/a.go":  "package main",
-			"examples/hello/x.txt": "",
+			"docs/DESIGN.md":         "* `memory` is the contract.\n* `examples` shows.",
+			"memory/a.go":            "package memory",
+			"memory/memorytest/a.go": "package memorytest",
+			"genaistore.go":          "package genaistore",
+			"examples/hello/a.go":    "package main",
+			"examples/hello/x.txt":   "",
 		},
 	}}
 }
@@ -70,13 +71,13 @@ func modules(repo repository) []string {
 }
 
 // folderReasons wants the path of each package in docs/DESIGN.md, down to the
-// second folder; examples and programs explain themselves.
+// second folder; suites and examples explain themselves.
 func folderReasons(repo repository) []string {
 	wanted := map[string]bool{}
 	for _, src := range repo.sources {
 		if parts := strings.Split(src.folder(), "/"); parts[0] == "examples" {
 			wanted["examples"] = true
-		} else if parts[0] != "." {
+		} else if parts[0] != "." && !isSuite(src.folder()) {
 			wanted[strings.Join(parts[:min(2, len(parts))], "/")] = true
 		}
 	}

@@ -1,13 +1,19 @@
 package style_test
 
 import (
+	"flag"
 	"fmt"
 	"go/ast"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 func readmeRules() []rule {
@@ -64,6 +70,47 @@ func readmes(repo repository) []string {
 	return problems
 }
 
+// update returns the text of a README with each marked block as it stands in the
+// file it names.
+func update(repo repository, text string) string {
+	lines := strings.Split(text, "\n")
+	var updated []string
+	for i := 0; i < len(lines); i++ {
+		updated = append(updated, lines[i])
+		found := mark.FindStringSubmatch(markAbove(lines, i))
+		at := slices.IndexFunc(repo.sources, func(src source) bool { return found != nil && src.path == found[1] })
+		length := slices.Index(lines[i+1:], "```")
+		if strings.TrimSpace(lines[i]) != "```go" || at < 0 || length < 0 {
+			continue
+		}
+		if shown, ok := excerpt(repo.sources[at], found[2]); ok {
+			updated = append(updated, strings.TrimSpace(shown))
+			i += length
+		}
+	}
+	return strings.Join(updated, "\n")
+}
+
+var write = flag.Bool("update", false, "write the marked blocks of README files anew")
+
+func TestUpdateREADME(t *testing.T) {
+	repo := loadMap(t, readmeRules()[0].good)
+	want := repo.texts["README.md"]
+	stale := strings.ReplaceAll(want, "println", "print")
+	require.NotEqual(t, want, stale)
+	require.Equal(t, strings.TrimSpace(want), strings.TrimSpace(update(repo, stale)))
+	if !*write {
+		return
+	}
+	repo, err := load(os.DirFS(root))
+	require.NoError(t, err)
+	for name, text := range repo.texts {
+		if path.Base(name) == "README.md" {
+			require.NoError(t, os.WriteFile(filepath.Join(root, filepath.FromSlash(name)), []byte(update(repo, text)), 0o644))
+		}
+	}
+}
+
 // markAbove returns the last line before i that is not blank.
 func markAbove(lines []string, i int) string {
 	for i--; i >= 0; i-- {
@@ -88,7 +135,7 @@ func compare(repo repository, marked, shown string) string {
 	case !ok:
 		return "there is no " + found[2] + " in " + found[1]
 	case strings.TrimSpace(text) != strings.TrimSpace(shown):
-		return "differs from " + strings.TrimSpace(found[1]+" "+found[2])
+		return "differs from " + strings.TrimSpace(found[1]+" "+found[2]) + ": run make readme"
 	}
 	return ""
 }

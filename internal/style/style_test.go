@@ -19,6 +19,9 @@ import (
 
 const module = "github.com/genaistore/genaistore"
 
+// root is the folder of the repository.
+const root = "../.."
+
 // contracts are the packages that everything else is built on.
 var contracts = []string{"memory", "artifacts", "vectors", "fsshare"}
 
@@ -37,7 +40,7 @@ func rules() []rule {
 }
 
 func TestTheRepositoryFollowsTheRules(t *testing.T) {
-	repo, err := load(os.DirFS("../.."))
+	repo, err := load(os.DirFS(root))
 	require.NoError(t, err)
 	require.NotEmpty(t, repo.sources)
 	for _, r := range rules() {
