@@ -18,7 +18,7 @@ import (
 	"github.com/genaistore/genaistore/fsshare/fssharetest"
 )
 
-func inMemory(*testing.T) (a, b fsshare.Share) { //nolint:ireturn // what the suite asks for
+func inMemory(*testing.T) (a, b fsshare.Share) {
 	var share fsshare.InMemory
 	return &share, &share
 }
