@@ -208,20 +208,48 @@ func errIfNot(err, may error) error {
 }
 
 func TestARestartedServerKeepsTheLocksOfTheLiving(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for a period of grace")
-	}
 	c := nfstest.Clients(t)
+	server := nfstest.OpenServer(t)
 	a, b := openRW(t, c[0].Dir, "lock"), openRW(t, c[1].Dir, "lock")
 	require.NoError(t, ofd(a, syscall.F_WRLCK))
-	require.NoError(t, nfstest.OpenServer(t).Restart(nil))
+	require.NoError(t, server.Restart(nil))
 	start := time.Now()
 	_, err := a.WriteAt([]byte("AAAA"), 0)
 	require.NoError(t, err)
 	require.NoError(t, a.Sync())
-	t.Logf("the holder goes on after %v", time.Since(start).Round(10*time.Millisecond))
+	t.Logf("the holder goes on after %v", time.Since(start).Round(time.Millisecond))
+	require.NoError(t, server.EndGrace())
 	require.ErrorIs(t, ofd(b, syscall.F_WRLCK), syscall.EAGAIN)
-	t.Logf("the contender is refused after %v: the grace is over", time.Since(start).Round(10*time.Millisecond))
+	require.Less(t, time.Since(start), 5*time.Second, "the grace was over")
+	require.NoError(t, ofd(a, syscall.F_UNLCK))
+	require.NoError(t, ofd(b, syscall.F_WRLCK))
+}
+
+func TestARestartedServerGrantsNothingNewDuringItsGrace(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a period of grace")
+	}
+	c := nfstest.Clients(t)
+	b := openRW(t, c[1].Dir, "lock")
+	require.NoError(t, nfstest.OpenServer(t).Restart(nil))
+	start := time.Now()
+	require.NoError(t, ofd(b, syscall.F_WRLCK))
+	t.Logf("a new lock takes %v", time.Since(start).Round(10*time.Millisecond))
+	require.Greater(t, time.Since(start), 8*time.Second)
+}
+
+func TestALockNotClaimedAfterARestartIsLost(t *testing.T) {
+	c := nfstest.Clients(t)
+	server := nfstest.OpenServer(t)
+	a, b := openRW(t, c[0].Dir, "lock"), openRW(t, c[1].Dir, "lock")
+	require.NoError(t, ofd(a, syscall.F_WRLCK))
+	require.NoError(t, server.Restart(func() { require.NoError(t, c[0].Cut()) }))
+	require.NoError(t, server.EndGrace())
+	require.NoError(t, ofd(b, syscall.F_WRLCK))
+	_, err := a.WriteAt([]byte("STAL"), 0)
+	require.NoError(t, errIfNot(err, syscall.EIO))
+	require.NoError(t, c[0].Mend())
+	require.ErrorIs(t, a.Sync(), syscall.EIO)
 }
 
 func TestDelayIsAddedToARoundTrip(t *testing.T) {

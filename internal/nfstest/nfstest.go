@@ -20,7 +20,8 @@
 // ids, leases, caches and wires. Faults: [Client.Cut] and [Client.Mend],
 // [Client.Delay], [Client.Expire], [Server.Restart] with or without grace, full
 // disk, and what a test can do by itself: kill processes. [Client.MountWith]
-// mounts the export again with other options. The lease and the grace take 10
+// mounts the export again with other options. ([Server] says what else the
+// server can be asked.) The lease and the grace take 10
 // seconds, the least that the kernel allows, or what the environment says (see
 // command nfsexec).
 //

@@ -41,9 +41,6 @@ const subnet = 24
 
 // wire makes the machines and their wires to the server.
 func wire() error {
-	if err := syscall.Sethostname([]byte("server")); err != nil {
-		return os.NewSyscallError("sethostname", err)
-	}
 	conn, err := netlink.Dial()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/genaistore/genaistore/internal/nfstest/knfsd"
 )
@@ -18,6 +19,11 @@ func Server() *knfsd.Server {
 }
 
 func serve(job Job) error {
+	// The server's host name is its scope. Were it another one after a restart,
+	// the clients would take it for another server, and not claim their locks.
+	if err := syscall.Sethostname([]byte("server")); err != nil {
+		return os.NewSyscallError("sethostname", err)
+	}
 	if err := mount("export", Export, "tmpfs", "size=256m"); err != nil {
 		return err
 	}

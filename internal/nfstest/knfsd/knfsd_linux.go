@@ -70,12 +70,8 @@ func (*Server) Stop() error { return write(control+"/threads", "0") }
 // Resume starts the server after a Stop. If it had clients, a period of grace
 // begins, in which they may claim their locks again and nobody gets new ones.
 func (s *Server) Resume() error {
-	if err := listen(); err != nil {
-		return err
-	}
-	if err := write(control+"/threads", "4"); err != nil {
-		return err
-	}
+	// First the caches, which a Stop empties: a client that finds the server but
+	// not the export takes its files for lost.
 	for _, c := range s.Clients {
 		if err := write(caches+"/auth.unix.ip/channel", fmt.Sprintf("nfsd %s %s *\n", c, never)); err != nil {
 			return err
@@ -85,7 +81,13 @@ func (s *Server) Resume() error {
 	if err := write(caches+"/nfsd.export/channel", export); err != nil {
 		return err
 	}
-	return write(caches+"/nfsd.fh/channel", fmt.Sprintf("* 1 \\x00000000 %s %s\n", never, s.Export))
+	if err := write(caches+"/nfsd.fh/channel", fmt.Sprintf("* 1 \\x00000000 %s %s\n", never, s.Export)); err != nil {
+		return err
+	}
+	if err := listen(); err != nil {
+		return err
+	}
+	return write(control+"/threads", "4")
 }
 
 // EndGrace ends the period of grace now.
