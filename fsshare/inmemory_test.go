@@ -41,27 +41,29 @@ func TestInMemoryServesLocksInTheOrderAskedFor(t *testing.T) {
 		var share fsshare.InMemory
 		first, err := share.Lock(t.Context(), "lock", nil)
 		require.NoError(t, err)
+		start := time.Now()
 		var served []string
 		var mu sync.Mutex
+		var wg sync.WaitGroup
 		for i, kind := range "xssxxsx" {
-			go func() {
+			wg.Go(func() {
 				l, err := share.Lock(t.Context(), "lock", &fsshare.LockOptions{Shared: kind == 's'})
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				served = append(served, fmt.Sprintf("%v:%c%d", time.Now().Second(), kind, i))
+				served = append(served, fmt.Sprintf("%d:%c%d", int(time.Since(start).Seconds()), kind, i))
 				mu.Unlock()
 				time.Sleep(time.Second)
 				if err := l.Unlock(); err != nil {
 					t.Error(err)
 				}
-			}()
+			})
 			synctest.Wait()
 		}
 		require.NoError(t, first.Unlock())
-		time.Sleep(time.Minute)
+		wg.Wait()
 		// The two shared locks that were asked for together are held together.
 		if served[1] > served[2] {
 			served[1], served[2] = served[2], served[1]
