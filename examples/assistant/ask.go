@@ -78,14 +78,15 @@ func (a *assistant) answer(ctx context.Context, r *retriever, question string) e
 	if err != nil {
 		return err
 	}
-	if _, err := a.stores.Memory.Update(ctx, a.key, memory.Annotate{Record: asked.Record.ID, Notes: annotate(question)}); err != nil {
+	notes := annotate(question)
+	if _, err := a.stores.Memory.Update(ctx, a.key, memory.Annotate{Record: asked.Record.ID, Notes: notes}); err != nil {
 		return err
 	}
 	passages, err := r.find(ctx, inContext(question, window), sources)
 	if err != nil {
 		return err
 	}
-	reply, err := a.responder.respond(ctx, prompt{question: inContext(question, window), passages: passages, window: window})
+	reply, err := a.responder.respond(ctx, prompt{question: inContext(question, window), intent: notes.Intent, passages: passages, window: window})
 	if err != nil {
 		return err
 	}

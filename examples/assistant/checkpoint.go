@@ -1,15 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -28,7 +30,7 @@ const (
 	checkpointPath = "assistant/index"
 	production     = "production"
 	configFile     = "config.json"
-	vectorsFile    = "vectors.jsonl"
+	vectorsFolder  = "vectors" // a file of rows for each source, so that one that did not change is stored once
 )
 
 func (a *assistant) checkpoint() artifacts.Name {
@@ -79,36 +81,51 @@ type row struct {
 	Metadata vectors.Metadata `json:"metadata"`
 }
 
-// export writes the index as the files of a checkpoint, in the order of keys,
-// so that an index that did not change is stored once.
+// export writes the index as the files of a checkpoint, rows in the order of
+// keys, so that the same vectors give the same file.
 func (a *assistant) export(ctx context.Context) (fs.FS, int, error) {
 	config, err := a.configuration()
 	if err != nil {
 		return nil, 0, err
 	}
-	var all []vectors.Vector
+	bySource := map[string][]vectors.Vector{}
+	count := 0
 	for v, err := range a.stores.Vectors.List(ctx, &vectors.ListOptions{Fields: vectors.Everything}) {
 		if err != nil {
 			return nil, 0, err
 		}
-		all = append(all, v)
+		source := passageOf(v).source
+		bySource[source] = append(bySource[source], v)
+		count++
 	}
-	if len(all) == 0 {
+	if count == 0 {
 		return nil, 0, errors.New("the index is empty: ingest documents first")
 	}
-	slices.SortFunc(all, func(x, y vectors.Vector) int { return strings.Compare(x.Key, y.Key) })
+	files := map[string][]byte{configFile: config}
+	for source, list := range bySource {
+		rows, err := encodeRows(list)
+		if err != nil {
+			return nil, 0, err
+		}
+		files[path.Join(vectorsFolder, url.PathEscape(source)+".jsonl")] = rows
+	}
+	return artifacts.Files(files), count, nil
+}
+
+func encodeRows(list []vectors.Vector) ([]byte, error) {
+	slices.SortFunc(list, func(x, y vectors.Vector) int { return strings.Compare(x.Key, y.Key) })
 	var rows bytes.Buffer
 	encoder := json.NewEncoder(&rows)
-	for _, v := range all {
+	for _, v := range list {
 		r := row{Key: v.Key, Metadata: v.Metadata}
 		for _, x := range v.Data {
 			r.Data = binary.LittleEndian.AppendUint32(r.Data, math.Float32bits(x))
 		}
 		if err := encoder.Encode(r); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
-	return artifacts.Files(map[string][]byte{configFile: config, vectorsFile: rows.Bytes()}), len(all), nil
+	return rows.Bytes(), nil
 }
 
 type listCommand struct{}
@@ -201,26 +218,45 @@ func (a *assistant) restore(ctx context.Context, id artifacts.ID) (int, error) {
 }
 
 func (a *assistant) readRows(ctx context.Context, id artifacts.ID) ([]vectors.Vector, error) {
-	data, err := fs.ReadFile(artifacts.FS(ctx, a.stores.Artifacts, id), vectorsFile)
+	var all []vectors.Vector
+	files := artifacts.FS(ctx, a.stores.Artifacts, id)
+	names, err := fs.Glob(files, vectorsFolder+"/*.jsonl")
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range names {
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		list, err := decodeRows(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", name, artifacts.ErrCorrupt, err)
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+func decodeRows(data []byte) ([]vectors.Vector, error) {
 	var out []vectors.Vector
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, len(data)+1)
-	for lines.Scan() {
+	rows := json.NewDecoder(bytes.NewReader(data))
+	for {
 		var r row
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return nil, fmt.Errorf("%w: %w", artifacts.ErrCorrupt, err)
+		err := rows.Decode(&r)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", len(out), err)
+		}
+		if len(r.Data)%4 != 0 {
+			return nil, fmt.Errorf("row %d: %d bytes are no list of float32", len(out), len(r.Data))
 		}
 		v := vectors.Vector{Key: r.Key, Metadata: r.Metadata}
 		for word := range slices.Chunk(r.Data, 4) {
-			if len(word) < 4 {
-				return nil, fmt.Errorf("%w: vector %s has %d bytes", artifacts.ErrCorrupt, r.Key, len(r.Data))
-			}
 			v.Data = append(v.Data, math.Float32frombits(binary.LittleEndian.Uint32(word)))
 		}
 		out = append(out, v)
 	}
-	return out, lines.Err()
 }

@@ -119,7 +119,7 @@ func quoted(args []string) string {
 
 func TestBadInputIsOneClearLine(t *testing.T) {
 	p := newPlayer(t)
-	p.ok(t, "ask", "What is the capital of Namibia?")
+	p.ok(t, "ingest", write(t, "small.md", "# Small\n\nA document to have some state.\n"))
 	tests := []struct {
 		name string
 		code int

@@ -17,6 +17,7 @@ import (
 // A prompt is what an answer is made from.
 type prompt struct {
 	question string
+	intent   string        // of what the user said
 	passages []passage     // best first
 	window   memory.Window // the conversation before the question
 }
@@ -41,14 +42,18 @@ type extractive struct{}
 const offlineNote = "Answered offline: sentences quoted from the sources, not understood. With --model ID a language model writes the answer."
 
 const (
-	quotes     = 2 // sentences that an answer quotes
-	leastWords = 3 // of a sentence that is worth a quote
+	quotes       = 2   // sentences that an answer quotes
+	leastWords   = 3   // of a sentence that is worth a quote
+	longSentence = 200 // bytes of a sentence that is cut at semicolons
 )
 
 func (extractive) respond(ctx context.Context, p prompt) (answer, error) {
 	a := answer{model: "offline-extractive:1", note: offlineNote}
 	if err := ctx.Err(); err != nil {
 		return a, err
+	}
+	if reply, ok := smallTalk(p.intent); ok {
+		return answer{model: a.model, text: reply}, nil
 	}
 	words, err := rag.NewBM25(nil)
 	if err != nil {
@@ -58,13 +63,14 @@ func (extractive) respond(ctx context.Context, p prompt) (answer, error) {
 		passage passage
 		text    string
 	}
-	all := map[string]quote{}
+	all, said := map[string]quote{}, map[string]bool{}
 	var order []string // by the rank of the passage, then as written
 	for i, source := range p.passages {
-		for n, sentence := range rag.Sentences(source.text) {
-			if len(strings.Fields(sentence)) < leastWords {
-				continue // a name or a heading says nothing
+		for n, sentence := range sentences(source.text) {
+			if said[sentence] {
+				continue
 			}
+			said[sentence] = true
 			id := fmt.Sprintf("%02d/%04d", i, n)
 			all[id] = quote{source, sentence}
 			order = append(order, id)
@@ -92,6 +98,38 @@ func (extractive) respond(ctx context.Context, p prompt) (answer, error) {
 	}
 	a.text = strings.Join(text, " ")
 	return a, nil
+}
+
+// sentences returns those of text that are worth a quote: long ones are cut at
+// semicolons, and names and headings left out.
+func sentences(text string) []string {
+	var out []string
+	for _, s := range rag.Sentences(text) {
+		s = strings.Join(strings.Fields(s), " ")
+		parts := []string{s}
+		if len(s) > longSentence {
+			parts = strings.Split(s, "; ")
+		}
+		for _, part := range parts {
+			if len(strings.Fields(part)) >= leastWords {
+				out = append(out, part)
+			}
+		}
+	}
+	return out
+}
+
+// smallTalk answers what is no question.
+func smallTalk(intent string) (string, bool) {
+	switch intent {
+	case intentGreeting:
+		return "Hello. Ask me something that the documents may answer.", true
+	case intentThanks:
+		return "You are welcome.", true
+	case intentComplaint:
+		return "I am sorry. I can only quote the documents; other words may find a better passage.", true
+	}
+	return "", false
 }
 
 // shorten cuts text at a word to about n characters.

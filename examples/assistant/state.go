@@ -112,7 +112,8 @@ func (s *state) save(stores genaistore.Stores) (err error) {
 	}()
 	archive := zip.NewWriter(f)
 	for name, store := range parts(stores) {
-		w, err := archive.Create(name)
+		// Vectors do not compress, and text is small beside them.
+		w, err := archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
 		if err != nil {
 			return errors.Join(err, f.Close())
 		}
