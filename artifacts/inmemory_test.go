@@ -10,3 +10,9 @@ import (
 func newInMemory(*testing.T) artifacts.Store { return &artifacts.InMemory{} }
 
 func TestInMemory(t *testing.T) { artifactstest.Run(t, newInMemory) }
+
+func FuzzInMemory(f *testing.F) { artifactstest.Fuzz(f, newInMemory) }
+
+func BenchmarkInMemory(b *testing.B) {
+	artifactstest.Bench(b, func(*testing.B) artifacts.Store { return &artifacts.InMemory{} })
+}

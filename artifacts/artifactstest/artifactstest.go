@@ -31,7 +31,7 @@ type promise struct {
 // [artifacts.Store] makes. It calls newStore once a subtest.
 func Run(t *testing.T, newStore func(t *testing.T) artifacts.Store) {
 	t.Helper()
-	for _, promises := range [][]promise{publishing, content, ranks, resolving, changing, rollingBack, logging, listing, reading, everywhere} {
+	for _, promises := range [][]promise{publishing, content, ranks, resolving, changing, rollingBack, logging, listing, reading, everywhere, programs} {
 		for _, p := range promises {
 			t.Run(p.name, func(t *testing.T) { p.check(newFixture(t, newStore(t))) })
 		}
