@@ -135,8 +135,8 @@ func (p *put) store() {
 			m.schema.Dimension = cmp.Or(m.schema.Dimension, len(v.Data))
 			m.table = newTable(m.schema)
 		}
-		// Another Put, or Restore, may have decided the dimension meanwhile.
-		if err := m.schema.ValidateData(v.Data); err != nil {
+		// Another Put, or Restore, may have decided the schema meanwhile.
+		if err := p.still(v); err != nil {
 			p.report.Rejected = append(p.report.Rejected, Rejection{v.Key, err})
 			continue
 		}
@@ -147,6 +147,15 @@ func (p *put) store() {
 		m.table.put(v)
 		p.report.Done++
 	}
+}
+
+func (p *put) still(v Vector) error {
+	now := p.index.schema
+	if now.Dimension == p.schema.Dimension && now.Metric == p.schema.Metric && slices.Equal(now.NonFilterable, p.schema.NonFilterable) {
+		return nil
+	}
+	_, err := now.Normal(v)
+	return err
 }
 
 func (p *put) skips(v Vector) bool {

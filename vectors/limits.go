@@ -94,7 +94,7 @@ func (s Schema) ValidateData(data []float32) error {
 	}
 	var norm float32
 	for i, x := range data {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+		if x-x != 0 {
 			return fmt.Errorf("%w: vector has %v at %d: numbers are finite", ErrInvalid, x, i)
 		}
 		norm += x * x

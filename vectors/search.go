@@ -57,12 +57,16 @@ type search struct {
 	rows  []uint32 // where a filter selected some, else nil
 }
 
+// alone is how many floats are better scanned by one goroutine: a tenth of a
+// millisecond, in which others hardly get started.
+const alone = 1 << 19
+
 func (s *search) run(ctx context.Context) ([]hit, error) {
-	chunks := len(s.table.slabs)
+	chunks, rows := len(s.table.slabs), len(s.table.live)*64
 	if s.rows != nil {
-		chunks = (len(s.rows) + int(s.table.perSlab) - 1) / int(s.table.perSlab)
+		chunks, rows = (len(s.rows)+int(s.table.perSlab)-1)/int(s.table.perSlab), len(s.rows)
 	}
-	heaps := make([]topK, min(chunks, runtime.GOMAXPROCS(0)))
+	heaps := make([]topK, min(chunks, runtime.GOMAXPROCS(0), 1+rows*s.table.dimension/alone))
 	var next atomic.Int64
 	work := func(top *topK) error {
 		*top = topK{hits: make([]hit, 0, s.k), k: s.k}
@@ -94,14 +98,23 @@ func (s *search) scan(chunk int, top *topK) {
 	}
 	perSlab := int(s.table.perSlab)
 	reach := s.ruler.reach(top.worst())
-	for _, row := range s.rows[chunk*perSlab : min(len(s.rows), (chunk+1)*perSlab)] {
-		slab, i := s.table.at(row)
-		figure := s.ruler.figure(slab.row(i, s.table.dimension), slab.scale[i])
-		if figure <= reach || !finite(figure) {
-			reach = s.push(top, figure, row)
+	for rows := range slices.Chunk(s.rows[chunk*perSlab:min(len(s.rows), (chunk+1)*perSlab)], ahead) {
+		for _, row := range rows {
+			slab, i := s.table.at(row)
+			top.touched += touch(slab.row(i, s.table.dimension))
+		}
+		for _, row := range rows {
+			slab, i := s.table.at(row)
+			figure := s.ruler.figure(slab.row(i, s.table.dimension), slab.scale[i])
+			if figure <= reach || !finite(figure) {
+				reach = s.push(top, figure, row)
+			}
 		}
 	}
 }
+
+// ahead is how many rows that a filter selected are fetched together.
+const ahead = 8
 
 // scanSlab is scan for all rows of a slab. Free rows are measured too, and left
 // out only if they come near.
@@ -114,6 +127,19 @@ func (s *search) scanSlab(chunk uint32, top *topK) {
 			reach = s.push(top, figure, first+uint32(i))
 		}
 	}
+}
+
+// touch asks for all of a row at once. Rows that a filter selects lie apart: a
+// processor that waits for the first number does not ask for the last.
+func touch(row []float32) (sum float32) {
+	var s0, s1, s2, s3 float32
+	for ; len(row) >= 64; row = row[64:] {
+		s0 += row[0]
+		s1 += row[16]
+		s2 += row[32]
+		s3 += row[48]
+	}
+	return s0 + s1 + s2 + s3
 }
 
 func finite(x float64) bool { return math.Abs(x) <= math.MaxFloat64 }

@@ -1,7 +1,8 @@
 package vectors
 
 import (
-	"maps"
+	"math"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -16,7 +17,9 @@ type terms struct {
 type term struct {
 	exists posting
 	values map[any]*posting
-	lists  int // rows with a list: an order matches none of their values
+	// numbers has the number of each row, NaN where there is none, in pages of as
+	// many rows as a word of a bitset has: orders read these and no metadata.
+	numbers map[uint32]*[64]float64
 }
 
 func (ts terms) add(row uint32, m Metadata) {
@@ -26,20 +29,34 @@ func (ts terms) add(row uint32, m Metadata) {
 		}
 		t, ok := ts.keys[key]
 		if !ok {
-			t = &term{values: make(map[any]*posting)}
+			t = &term{values: make(map[any]*posting), numbers: make(map[uint32]*[64]float64)}
 			ts.keys[key] = t
 		}
 		t.exists.add(row)
-		list, ok := value.([]any)
-		if !ok {
+		switch value := value.(type) {
+		case []any:
+			for _, v := range value {
+				t.addValue(row, v)
+			}
+		case float64:
 			t.addValue(row, value)
-			continue
-		}
-		t.lists++
-		for _, v := range list {
-			t.addValue(row, v)
+			t.setNumber(row, value)
+		default:
+			t.addValue(row, value)
 		}
 	}
+}
+
+func (t *term) setNumber(row uint32, n float64) {
+	page, ok := t.numbers[row/64]
+	if !ok {
+		page = new([64]float64)
+		for i := range page {
+			page[i] = math.NaN()
+		}
+		t.numbers[row/64] = page
+	}
+	page[row%64] = n
 }
 
 func (t *term) addValue(row uint32, value any) {
@@ -58,12 +75,15 @@ func (ts terms) remove(row uint32, m Metadata) {
 			continue
 		}
 		t.exists.remove(row)
-		if list, ok := value.([]any); ok {
-			t.lists--
-			for _, v := range list {
+		switch value := value.(type) {
+		case []any:
+			for _, v := range value {
 				t.removeValue(row, v)
 			}
-		} else {
+		case float64:
+			t.removeValue(row, value)
+			t.setNumber(row, math.NaN())
+		default:
 			t.removeValue(row, value)
 		}
 		if t.exists.n == 0 {
@@ -109,21 +129,51 @@ func (ts terms) filter(f Filter, within bitset, metadata func(row uint32) Metada
 		exists := make(bitset, len(within))
 		t.exists.addTo(exists)
 		found = exists.without(found)
+	case OpStartsWith:
+		return t.startsWith(f, within, metadata)
 	default:
-		if t.lists == 0 && len(t.values) < t.exists.n/4 {
-			t.addMatching(f, found)
-			break
-		}
-		t.exists.addTo(found)
-		found.intersect(within)
-		for row := range found.rows() {
-			if !f.Match(metadata(row)) {
-				found.remove(row)
-			}
-		}
-		return found
+		return t.inOrder(f, within)
 	}
 	found.intersect(within)
+	return found
+}
+
+// inOrder reads the numbers of the rows of within.
+func (t *term) inOrder(f Filter, within bitset) bitset {
+	found := make(bitset, len(within))
+	for i, word := range within {
+		page, ok := t.numbers[uint32(i)]
+		if word == 0 || !ok {
+			continue
+		}
+		for ; word != 0; word &= word - 1 {
+			if bit := bits.TrailingZeros64(word); f.matchOrder(page[bit]) {
+				found[i] |= 1 << bit
+			}
+		}
+	}
+	return found
+}
+
+// startsWith tries f on every value, or on every row if these are not many more.
+func (t *term) startsWith(f Filter, within bitset, metadata func(row uint32) Metadata) bitset {
+	found := make(bitset, len(within))
+	if len(t.values) < t.exists.n/4 {
+		for value, p := range t.values {
+			if f.matchPrefix(value) {
+				p.addTo(found)
+			}
+		}
+		found.intersect(within)
+		return found
+	}
+	t.exists.addTo(found)
+	found.intersect(within)
+	for row := range found.rows() {
+		if !f.matchPrefix(metadata(row)[f.Key]) {
+			found.remove(row)
+		}
+	}
 	return found
 }
 
@@ -154,7 +204,7 @@ func (f Filter) byRow() bool {
 	switch f.Op {
 	case OpAnd, OpOr:
 		return slices.ContainsFunc(f.Of, Filter.byRow)
-	case OpLess, OpAtMost, OpMore, OpAtLeast, OpStartsWith:
+	case OpStartsWith:
 		return true
 	}
 	return false
@@ -163,15 +213,6 @@ func (f Filter) byRow() bool {
 func (t *term) addEqual(values []any, to bitset) {
 	for _, v := range values {
 		if p, ok := t.values[v]; ok {
-			p.addTo(to)
-		}
-	}
-}
-
-// addMatching tries f on each value instead of each row.
-func (t *term) addMatching(f Filter, to bitset) {
-	for value, p := range maps.All(t.values) {
-		if f.Match(Metadata{f.Key: value}) {
 			p.addTo(to)
 		}
 	}

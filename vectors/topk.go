@@ -22,8 +22,9 @@ func (h hit) compare(other hit) int {
 
 // topK keeps the k first hits in a heap with the last of them at its root.
 type topK struct {
-	hits []hit
-	k    int
+	hits    []hit
+	k       int
+	touched float32 // see touch: a sum that nobody reads, so that it is computed
 }
 
 // worst is the distance beyond which a hit has no place.

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"github.com/philippgille/chromem-go"
+
+	"github.com/genaistore/genaistore/vectors"
+)
+
+const topK = 10
+
+// A corpus is the same random unit vectors in both stores, one in a hundred of
+// which a filter selects.
+type corpus struct {
+	flat    []float32
+	index   vectors.InMemory
+	peer    *chromem.Collection
+	queries [][]float32
+	asked   int // queries asked by same
+}
+
+// search returns the variants of an exact search for ten neighbours, after it
+// has checked that they find the same.
+func search(ctx context.Context, n, dimension int) ([]variant, error) {
+	c, err := newCorpus(ctx, n, dimension)
+	if err != nil {
+		return nil, err
+	}
+	for range c.queries {
+		if err := errors.Join(c.same(ctx, nil, vectors.Filter{}), c.same(ctx, map[string]string{"hundredth": "7"}, vectors.Equal("hundredth", "7"))); err != nil {
+			return nil, err
+		}
+	}
+	const chromemAll, chromemFiltered = "chromem-go v0.7.0 QueryEmbedding", "chromem-go, filter of 1 %"
+	return []variant{
+		{chromemAll, "", func(ctx context.Context) error { _, err := c.askPeer(ctx, nil); return err }},
+		{"vectors.InMemory", chromemAll, func(ctx context.Context) error { _, err := c.ask(ctx, vectors.Filter{}); return err }},
+		{"read of the same memory", chromemAll, func(context.Context) error { return c.read() }},
+		{chromemFiltered, "", func(ctx context.Context) error {
+			_, err := c.askPeer(ctx, map[string]string{"hundredth": "7"})
+			return err
+		}},
+		{"vectors.InMemory, filter of 1 %", chromemFiltered, func(ctx context.Context) error {
+			_, err := c.ask(ctx, vectors.Equal("hundredth", "7"))
+			return err
+		}},
+		{"vectors.InMemory, filter of half and a range", chromemFiltered, func(ctx context.Context) error {
+			_, err := c.ask(ctx, vectors.And(vectors.Equal("even", true), vectors.Less("n", float64(n)/10)))
+			return err
+		}},
+	}, nil
+}
+
+func newCorpus(ctx context.Context, n, dimension int) (*corpus, error) {
+	r := rand.New(rand.NewPCG(1, 2))
+	c := &corpus{flat: make([]float32, 0, n*dimension)}
+	for range n {
+		c.flat = append(c.flat, unit(r, dimension)...)
+	}
+	for range 8 {
+		c.queries = append(c.queries, unit(r, dimension))
+	}
+	var err error
+	noEmbedding := func(context.Context, string) ([]float32, error) { return nil, errors.ErrUnsupported }
+	if c.peer, err = chromem.NewDB().CreateCollection("bench", nil, noEmbedding); err != nil {
+		return nil, err
+	}
+	sequence := func(yield func(vectors.Vector, error) bool) {
+		for i := range n {
+			data, hundredth := c.flat[i*dimension:(i+1)*dimension:(i+1)*dimension], strconv.Itoa(i%100)
+			doc := chromem.Document{ID: key(i), Embedding: data, Content: "x", Metadata: map[string]string{"hundredth": hundredth}}
+			err := c.peer.AddDocument(ctx, doc)
+			if !yield(vectors.Vector{Key: key(i), Data: data, Metadata: vectors.Metadata{"hundredth": hundredth, "even": i%2 == 0, "n": i}}, err) {
+				return
+			}
+		}
+	}
+	if _, err := c.index.Put(ctx, sequence, nil); err != nil {
+		return nil, err
+	}
+	runtime.GC()
+	return c, nil
+}
+
+func key(i int) string { return fmt.Sprintf("k%06d", i) }
+
+func unit(r *rand.Rand, dimension int) []float32 {
+	v := make([]float32, dimension)
+	var squares float64
+	for i := range v {
+		x := r.NormFloat64()
+		v[i] = float32(x)
+		squares += x * x
+	}
+	for i := range v {
+		v[i] /= float32(math.Sqrt(squares))
+	}
+	return v
+}
+
+func (c *corpus) query() []float32 { return c.queries[c.asked%len(c.queries)] }
+
+func (c *corpus) ask(ctx context.Context, f vectors.Filter) ([]vectors.Match, error) {
+	var found []vectors.Match
+	for m, err := range c.index.Query(ctx, vectors.Query{Vector: c.query(), TopK: topK, Filter: f}) {
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, m)
+	}
+	return found, nil
+}
+
+func (c *corpus) askPeer(ctx context.Context, where map[string]string) ([]chromem.Result, error) {
+	return c.peer.QueryEmbedding(ctx, c.query(), topK, where, nil)
+}
+
+// same checks that both find the same vectors at the same distance.
+func (c *corpus) same(ctx context.Context, where map[string]string, f vectors.Filter) error {
+	c.asked++
+	want, err := c.askPeer(ctx, where)
+	if err != nil {
+		return err
+	}
+	got, err := c.ask(ctx, f)
+	if err != nil {
+		return err
+	}
+	if len(got) != topK || len(want) != topK {
+		return fmt.Errorf("%d and %d results, want %d", len(got), len(want), topK)
+	}
+	for i, m := range got {
+		if similarity := 1 - m.Distance; m.Key != want[i].ID || math.Abs(similarity-float64(want[i].Similarity)) > 1e-5 {
+			return fmt.Errorf("result %d is %s at %v, of the peer %s at %v", i, m.Key, similarity, want[i].ID, want[i].Similarity)
+		}
+	}
+	return nil
+}
+
+// read adds up a word of every cache line, on all processors: what a search
+// cannot be faster than while it reads every vector.
+func (c *corpus) read() error {
+	var group sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	sums := make([]float32, workers*16)
+	for w := range workers {
+		group.Go(func() { sums[w*16] = sum(c.flat[w*len(c.flat)/workers : (w+1)*len(c.flat)/workers]) })
+	}
+	group.Wait()
+	for _, s := range sums {
+		if math.IsNaN(float64(s)) {
+			return errors.New("not a number")
+		}
+	}
+	return nil
+}
+
+func sum(x []float32) float32 {
+	var s0, s1, s2, s3 float32
+	for ; len(x) >= 64; x = x[64:] {
+		s0 += x[0]
+		s1 += x[16]
+		s2 += x[32]
+		s3 += x[48]
+	}
+	return s0 + s1 + s2 + s3
+}
