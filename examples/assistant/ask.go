@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/genaistore/genaistore/memory"
@@ -25,26 +26,25 @@ type askCommand struct {
 	Question []string `arg:"" help:"The question."`
 }
 
-func (c *askCommand) run(ctx context.Context, a *assistant) (bool, error) {
+func (c *askCommand) run(ctx context.Context, a *assistant) error {
 	question := strings.TrimSpace(strings.Join(c.Question, " "))
 	if question == "" {
-		return false, fmt.Errorf("%w: the question is empty: assistant ask \"What is the capital of Namibia?\"", errUsage)
+		return fmt.Errorf("%w: the question is empty: assistant ask \"What is the capital of Namibia?\"", errUsage)
 	}
-	r, _, err := a.retriever(ctx)
+	r, err := a.retriever(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, a.answer(ctx, r, question)
+	return a.answer(ctx, r, question)
 }
 
 type chatCommand struct{}
 
-func (c *chatCommand) run(ctx context.Context, a *assistant) (bool, error) {
-	r, filled, err := a.retriever(ctx)
+func (*chatCommand) run(ctx context.Context, a *assistant) error {
+	r, err := a.retriever(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	asked := false
 	lines := bufio.NewScanner(a.in)
 	lines.Buffer(nil, 1<<20)
 	a.printf("Ask, or end with an empty line.\n")
@@ -52,16 +52,15 @@ func (c *chatCommand) run(ctx context.Context, a *assistant) (bool, error) {
 		a.printf("> ")
 		if !lines.Scan() {
 			a.printf("\n")
-			return asked || filled, lines.Err()
+			return lines.Err()
 		}
 		question := strings.TrimSpace(lines.Text())
 		if question == "" {
-			return asked || filled, nil
+			return nil
 		}
 		if err := a.answer(ctx, r, question); err != nil {
-			return asked || filled, err
+			return err
 		}
-		asked = true
 	}
 }
 
@@ -100,6 +99,7 @@ func (a *assistant) answer(ctx context.Context, r *retriever, question string) e
 	if err != nil {
 		return err
 	}
+	a.changed = true
 	a.show(reply)
 	return nil
 }
@@ -127,10 +127,9 @@ func inContext(question string, window memory.Window) string {
 	if !pointing.MatchString(question) {
 		return question
 	}
-	messages := window.Messages()
-	for i := len(messages) - 1; i >= 0; i-- {
-		if messages[i].Role == roleUser {
-			return textOf(messages[i]) + " " + question
+	for _, m := range slices.Backward(window.Messages()) {
+		if m.Role == roleUser {
+			return textOf(m) + " " + question
 		}
 	}
 	return question

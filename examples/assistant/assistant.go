@@ -24,6 +24,7 @@ type assistant struct {
 	key       memory.Key // of the conversation
 	embedder  embed.Embedder
 	responder responder
+	changed   bool // the stores have something to save
 }
 
 // Metadata keys of a passage. Only the text is not filterable: it is longer

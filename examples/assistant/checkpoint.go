@@ -56,10 +56,10 @@ type publishCommand struct {
 	Reason string `default:"published by hand" help:"Why, for the log."`
 }
 
-func (c *publishCommand) run(ctx context.Context, a *assistant) (bool, error) {
+func (c *publishCommand) run(ctx context.Context, a *assistant) error {
 	files, count, err := a.export(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	p, err := a.stores.Artifacts.Publish(ctx, a.checkpoint(), files, &artifacts.PublishOptions{
 		Kind:  artifacts.Checkpoint,
@@ -68,10 +68,11 @@ func (c *publishCommand) run(ctx context.Context, a *assistant) (bool, error) {
 		With:  []artifacts.Change{artifacts.SetAlias{Alias: production, Reason: c.Reason}},
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
 	a.printf("version %d is %s: %d passages, %d bytes of which %d were stored already\n", p.Version.ID.Number, production, count, p.Version.Bytes, p.Reused)
-	return true, nil
+	a.changed = true
+	return nil
 }
 
 // A row is one vector of the index in a checkpoint.
@@ -130,11 +131,11 @@ func encodeRows(list []vectors.Vector) ([]byte, error) {
 
 type listCommand struct{}
 
-func (c *listCommand) run(ctx context.Context, a *assistant) (bool, error) {
+func (*listCommand) run(ctx context.Context, a *assistant) error {
 	found := 0
 	for v, err := range a.stores.Artifacts.List(ctx, artifacts.Query{Tenant: a.key.Tenant, Path: checkpointPath}) {
 		if err != nil {
-			return false, err
+			return err
 		}
 		a.printf("version %d: %s passages, %d bytes", v.ID.Number, v.Tags["passages"], v.Bytes)
 		if len(v.Aliases) > 0 {
@@ -149,7 +150,7 @@ func (c *listCommand) run(ctx context.Context, a *assistant) (bool, error) {
 	if found == 0 {
 		a.printf("no checkpoints yet: publish one\n")
 	}
-	return false, nil
+	return nil
 }
 
 type rollbackCommand struct {
@@ -158,33 +159,34 @@ type rollbackCommand struct {
 
 // run moves the alias first: that is the decision, one record in the log. The
 // index follows; a repeat after a crash in between loads it.
-func (c *rollbackCommand) run(ctx context.Context, a *assistant) (bool, error) {
+func (c *rollbackCommand) run(ctx context.Context, a *assistant) error {
 	now, err := a.stores.Artifacts.Resolve(ctx, artifacts.Ref{Name: a.checkpoint(), Alias: production})
 	if errors.Is(err, artifacts.ErrNotFound) {
-		return false, errors.New("no checkpoint is production: publish one first")
+		return errors.New("no checkpoint is production: publish one first")
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	_, err = a.stores.Artifacts.Apply(ctx, a.checkpoint(),
 		artifacts.Expect{Alias: production, Version: now.ID.Number},
 		artifacts.Rollback{Alias: production, Reason: c.Reason})
 	if errors.Is(err, artifacts.ErrConflict) {
-		return false, fmt.Errorf("version %d stays: there is no earlier one to go back to: %w", now.ID.Number, err)
+		return fmt.Errorf("version %d stays: there is no earlier one to go back to: %w", now.ID.Number, err)
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	target, err := a.stores.Artifacts.Resolve(ctx, artifacts.Ref{Name: a.checkpoint(), Alias: production})
 	if err != nil {
-		return false, err
+		return err
 	}
 	count, err := a.restore(ctx, target.ID)
 	if err != nil {
-		return false, err
+		return err
 	}
 	a.printf("version %d is %s again, with %d passages; version %d is quarantined\n", target.ID.Number, production, count, now.ID.Number)
-	return true, nil
+	a.changed = true
+	return nil
 }
 
 // restore makes the index hold what a checkpoint holds: first the vectors of

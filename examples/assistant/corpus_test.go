@@ -35,9 +35,9 @@ func corpusAssistant(t *testing.T) (*assistant, *retriever) {
 	a, s, err := open(t.Context(), line, terminal{strings.NewReader(""), t.Output(), t.Output()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.close()) })
-	r, filled, err := a.retriever(t.Context())
+	r, err := a.retriever(t.Context())
 	require.NoError(t, err)
-	require.True(t, filled)
+	require.True(t, a.changed)
 	return a, r
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -45,9 +46,9 @@ type passage struct {
 // content is what is embedded and indexed.
 func (p passage) content() string { return p.title + "\n" + p.text }
 
-// A factbookEntry is one element of a JSON document: a passage that somebody
+// An entry is one element of a JSON document: a passage that somebody
 // has cut already. Text is needed; ID is what citations call it.
-type factbookEntry struct {
+type entry struct {
 	ID, Title, Country, Section, Text string
 }
 
@@ -82,8 +83,7 @@ func readDocuments(paths []string) (passages []passage, skipped int, err error) 
 
 // plain drops the operation from a file error, which names the file anyway.
 func plain(err error) error {
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
+	if perr, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%s: %w", perr.Path, perr.Err)
 	}
 	return err
@@ -155,32 +155,25 @@ func cutDocument(source string, data []byte) ([]passage, error) {
 }
 
 func cutJSON(source string, data []byte) ([]passage, error) {
-	var entries []factbookEntry
+	var entries []entry
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return nil, fmt.Errorf("%s is no list of passages like [{\"id\": …, \"title\": …, \"text\": …}]: %w", source, err)
 	}
 	passages := make([]passage, 0, len(entries))
 	seen := map[string]bool{}
 	for i, e := range entries {
-		id := e.ID
-		if id == "" {
-			id = fmt.Sprint(i + 1)
+		e = e.withDefaults(i)
+		if strings.TrimSpace(e.Text) == "" || seen[e.ID] {
+			return nil, fmt.Errorf("%s: passage %d (%s): it needs text, and an id of its own", source, i+1, e.ID)
 		}
-		title := e.Title
-		if title == "" {
-			title = strings.Trim(e.Country+", "+id[strings.IndexByte(id, '/')+1:], ", ")
-		}
-		key := source + "#" + id
-		if strings.TrimSpace(e.Text) == "" || seen[key] {
-			return nil, fmt.Errorf("%s: passage %d (%s): it needs text, and an id of its own", source, i+1, id)
-		}
-		seen[key] = true
-		chunks, err := rag.Paragraphs(key, e.Text, &rag.ChunkOptions{Title: title, Size: chunkSize})
+		seen[e.ID] = true
+		key := source + "#" + e.ID
+		chunks, err := rag.Paragraphs(key, e.Text, &rag.ChunkOptions{Title: e.Title, Size: chunkSize})
 		if err != nil {
 			return nil, err
 		}
 		for n, c := range chunks {
-			p := passage{key: key, source: source, title: title, text: c.Text, hash: c.Hash}
+			p := passage{key: key, source: source, title: e.Title, text: c.Text, hash: c.Hash}
 			if n > 0 {
 				p.key = fmt.Sprintf("%s#%d", key, n+1)
 			}
@@ -188,6 +181,17 @@ func cutJSON(source string, data []byte) ([]passage, error) {
 		}
 	}
 	return passages, nil
+}
+
+// withDefaults names an entry that has no id or title; index counts from 0.
+func (e entry) withDefaults(index int) entry {
+	if e.ID == "" {
+		e.ID = strconv.Itoa(index + 1)
+	}
+	if e.Title == "" {
+		e.Title = strings.Trim(e.Country+", "+e.ID[strings.IndexByte(e.ID, '/')+1:], ", ")
+	}
+	return e
 }
 
 // readBuiltIn cuts the built-in corpus.

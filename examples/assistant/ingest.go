@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -14,14 +15,14 @@ type ingestCommand struct {
 	Paths []string `arg:"" name:"path" help:"Files, or folders with documents in them."`
 }
 
-func (c *ingestCommand) run(ctx context.Context, a *assistant) (bool, error) {
+func (c *ingestCommand) run(ctx context.Context, a *assistant) error {
 	passages, skipped, err := readDocuments(c.Paths)
 	if err != nil {
-		return false, err
+		return err
 	}
 	done, err := a.ingest(ctx, passages)
 	if err != nil {
-		return false, err
+		return err
 	}
 	a.printf("%d passages from %d documents: %d new or changed, %d unchanged, %d gone",
 		len(passages), done.sources, done.written, len(passages)-done.written, done.removed)
@@ -29,7 +30,8 @@ func (c *ingestCommand) run(ctx context.Context, a *assistant) (bool, error) {
 		a.printf("; %d other files left out", skipped)
 	}
 	a.printf("\n")
-	return true, nil
+	a.changed = true
+	return nil
 }
 
 // An ingestion is what ingest did.
@@ -85,35 +87,44 @@ func (a *assistant) stored(ctx context.Context, source string) (map[string]strin
 	return hashes, nil
 }
 
+// batch is how many texts are embedded at a time: the most that one call to a
+// Bedrock model takes.
+const batch = 96
+
 // put embeds and stores passages a batch at a time, as a stream.
 func (a *assistant) put(ctx context.Context, passages []passage) error {
-	bar := a.progress(len(passages))
-	const batch = 96 // the most texts that one call to a Bedrock model takes
-	stream := func(yield func(vectors.Vector, error) bool) {
-		for from := 0; from < len(passages); from += batch {
-			part := passages[from:min(from+batch, len(passages))]
-			texts := make([]string, len(part))
-			for i, p := range part {
-				texts[i] = p.content()
-			}
-			data, err := a.embedder.Documents(ctx, texts)
-			if err != nil {
-				yield(vectors.Vector{}, err)
+	done := a.progress(len(passages))
+	report, err := a.stores.Vectors.Put(ctx, func(yield func(vectors.Vector, error) bool) {
+		for part := range slices.Chunk(passages, batch) {
+			if !a.embed(ctx, part, yield) {
 				return
 			}
-			for i, p := range part {
-				if !yield(p.vector(data[i]), nil) {
-					return
-				}
-			}
-			bar(len(part))
+			done(len(part))
 		}
-	}
-	report, err := a.stores.Vectors.Put(ctx, stream, nil)
+	}, nil)
 	for _, r := range report.Rejected {
 		return fmt.Errorf("passage %s: %w", r.Key, r.Err)
 	}
 	return err
+}
+
+// embed yields the vectors of passages, until yield returns false.
+func (a *assistant) embed(ctx context.Context, passages []passage, yield func(vectors.Vector, error) bool) bool {
+	texts := make([]string, len(passages))
+	for i, p := range passages {
+		texts[i] = p.content()
+	}
+	data, err := a.embedder.Documents(ctx, texts)
+	if err != nil {
+		yield(vectors.Vector{}, err)
+		return false
+	}
+	for i, p := range passages {
+		if !yield(p.vector(data[i]), nil) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p passage) vector(data []float32) vectors.Vector {
@@ -134,5 +145,5 @@ func (a *assistant) progress(total int) func(n int) {
 	}
 	bar := progressbar.NewOptions(total, progressbar.OptionSetWriter(f), progressbar.OptionSetDescription("embedding"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("passages"), progressbar.OptionClearOnFinish())
-	return func(n int) { _ = bar.Add(n) } //nolint:errcheck // only cosmetic
+	return func(n int) { _ = bar.Add(n) }
 }

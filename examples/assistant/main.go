@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -36,7 +37,12 @@ type terminal struct {
 	out, err io.Writer
 }
 
-func (t terminal) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
+// printf prints a result. A terminal that is gone is no error: there is nobody
+// to tell.
+func (t terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
+
+// warnf prints one line that is no result.
+func (t terminal) warnf(format string, args ...any) { _, _ = fmt.Fprintf(t.err, format+"\n", args...) }
 
 // Exit codes, as the shell knows them.
 const (
@@ -69,9 +75,9 @@ type commandLine struct {
 	Share      shareCommand      `cmd:"" help:"Publish the configuration to a share, or show it."`
 }
 
-// A command is one verb. It reports whether it changed the stores.
+// A command is one verb.
 type command interface {
-	run(ctx context.Context, a *assistant) (changed bool, err error)
+	run(ctx context.Context, a *assistant) error
 }
 
 // run is main without the process: it returns the exit code.
@@ -81,10 +87,10 @@ func run(ctx context.Context, args []string, t terminal) int {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(t.err, "assistant: %s (see assistant --help)\n", oneLine(err))
+		t.warnf("assistant: %s (see assistant --help)", oneLine(err))
 		return exitUsage
 	}
-	fmt.Fprintf(t.err, "assistant: %s\n", oneLine(err))
+	t.warnf("assistant: %s", oneLine(err))
 	return exitFailed
 }
 
@@ -112,7 +118,7 @@ func execute(ctx context.Context, args []string, t terminal) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	verb, ok := parsed.Selected().Target.Addr().Interface().(command)
+	verb, ok := reflect.TypeAssert[command](parsed.Selected().Target.Addr())
 	if !ok {
 		return fmt.Errorf("%w: %s is no command", errUsage, parsed.Command())
 	}
@@ -121,8 +127,7 @@ func execute(ctx context.Context, args []string, t terminal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, state.close()) }()
-	changed, err := verb.run(ctx, a)
-	if err != nil || !changed {
+	if err := verb.run(ctx, a); err != nil || !a.changed {
 		return err
 	}
 	return state.save(a.stores)

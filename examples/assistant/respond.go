@@ -48,23 +48,51 @@ const (
 )
 
 func (extractive) respond(ctx context.Context, p prompt) (answer, error) {
-	a := answer{model: "offline-extractive:1", note: offlineNote}
+	a := answer{model: "offline-extractive:1"}
 	if err := ctx.Err(); err != nil {
 		return a, err
 	}
 	if reply, ok := smallTalk(p.intent); ok {
-		return answer{model: a.model, text: reply}, nil
+		a.text = reply
+		return a, nil
 	}
-	words, err := rag.NewBM25(nil)
+	a.note = offlineNote
+	best, err := bestQuotes(p)
 	if err != nil {
 		return a, err
 	}
-	type quote struct {
-		passage passage
-		text    string
+	if len(best) == 0 {
+		a.text = "The sources say nothing about that."
+		return a, nil
+	}
+	var text []string
+	for _, q := range best {
+		n := slices.IndexFunc(a.cited, func(c passage) bool { return c.key == q.passage.key })
+		if n < 0 {
+			a.cited, n = append(a.cited, q.passage), len(a.cited)
+		}
+		text = append(text, fmt.Sprintf("%s [%d]", shorten(q.text, 400), n+1))
+	}
+	a.text = strings.Join(text, " ")
+	return a, nil
+}
+
+// A quote is a sentence of a passage.
+type quote struct {
+	passage passage
+	text    string
+}
+
+// bestQuotes returns the sentences that fit the question best, in the order of
+// the passages. A sentence of the best passage beats one of the fifth that fits
+// as well.
+func bestQuotes(p prompt) ([]quote, error) {
+	words, err := rag.NewBM25(nil)
+	if err != nil {
+		return nil, err
 	}
 	all, said := map[string]quote{}, map[string]bool{}
-	var order []string // by the rank of the passage, then as written
+	var order []string
 	for i, source := range p.passages {
 		for n, sentence := range sentences(source.text) {
 			if said[sentence] {
@@ -75,29 +103,21 @@ func (extractive) respond(ctx context.Context, p prompt) (answer, error) {
 			all[id] = quote{source, sentence}
 			order = append(order, id)
 			if err := words.Add(rag.Document{ID: id, Title: source.title, Text: sentence}); err != nil {
-				return a, err
+				return nil, err
 			}
 		}
 	}
-	// A sentence of the best passage beats one of the fifth that says the same.
 	ranking, err := rag.Fuse([][]string{ids(words.Search(p.question, len(order))), order}, &rag.FuseOptions{Weights: []float64{1, 0.5}})
-	if err != nil || len(ranking) == 0 {
-		a.text = "The sources say nothing about that."
-		return a, err
+	if err != nil {
+		return nil, err
 	}
 	best := ids(ranking[:min(quotes, len(ranking))])
 	slices.Sort(best)
-	var text []string
-	for _, id := range best {
-		q := all[id]
-		n := slices.IndexFunc(a.cited, func(c passage) bool { return c.key == q.passage.key })
-		if n < 0 {
-			a.cited, n = append(a.cited, q.passage), len(a.cited)
-		}
-		text = append(text, fmt.Sprintf("%s [%d]", shorten(q.text, 400), n+1))
+	out := make([]quote, len(best))
+	for i, id := range best {
+		out[i] = all[id]
 	}
-	a.text = strings.Join(text, " ")
-	return a, nil
+	return out, nil
 }
 
 // sentences returns those of text that are worth a quote: long ones are cut at

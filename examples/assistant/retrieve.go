@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/genaistore/genaistore/vectors"
 	"github.com/genaistore/genaistore/vectors/rag"
@@ -25,21 +24,21 @@ type retriever struct {
 
 // retriever reads the texts of the index. An index with nothing in it gets the
 // built-in corpus first.
-func (a *assistant) retriever(ctx context.Context) (r *retriever, filled bool, err error) {
-	r, err = a.readIndex(ctx)
+func (a *assistant) retriever(ctx context.Context) (*retriever, error) {
+	r, err := a.readIndex(ctx)
 	if err != nil || len(r.passages) > 0 {
-		return r, false, err
+		return r, err
 	}
 	corpus, err := readBuiltIn()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	fmt.Fprintf(a.err, "nothing was ingested yet: reading the built-in World Factbook extract, %d passages\n", len(corpus))
+	a.warnf("nothing was ingested yet: reading the built-in World Factbook extract, %d passages", len(corpus))
 	if _, err := a.ingest(ctx, corpus); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	r, err = a.readIndex(ctx)
-	return r, true, err
+	a.changed = true
+	return a.readIndex(ctx)
 }
 
 func (a *assistant) readIndex(ctx context.Context) (*retriever, error) {

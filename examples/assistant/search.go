@@ -20,19 +20,19 @@ type searchCommand struct {
 	Limit  int      `default:"5" help:"How many results to show."`
 }
 
-func (c *searchCommand) run(ctx context.Context, a *assistant) (bool, error) {
+func (c *searchCommand) run(ctx context.Context, a *assistant) error {
 	text := strings.TrimSpace(strings.Join(c.Words, " "))
 	if text == "" && c.Intent == "" || c.Limit < 1 || c.Days < 1 {
-		return false, fmt.Errorf("%w: search for words or an --intent, with a --limit and --days of 1 or more", errUsage)
+		return fmt.Errorf("%w: search for words or an --intent, with a --limit and --days of 1 or more", errUsage)
 	}
 	said, err := c.candidates(ctx, a)
 	if err != nil {
-		return false, err
+		return err
 	}
 	results := said.order
 	if text != "" {
 		if results, err = said.rank(ctx, a, text); err != nil {
-			return false, err
+			return err
 		}
 	}
 	for _, id := range results[:min(c.Limit, len(results))] {
@@ -42,7 +42,7 @@ func (c *searchCommand) run(ctx context.Context, a *assistant) (bool, error) {
 	if len(results) == 0 {
 		a.printf("nothing found\n")
 	}
-	return false, nil
+	return nil
 }
 
 // An utterance is one message of a past conversation.
