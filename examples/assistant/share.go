@@ -25,27 +25,24 @@ type sharePublishCommand struct{}
 // run writes the file under a name that no other holder of the lock uses, then
 // moves the pointer through the lock. A reader finds the old configuration until
 // the last step; a publisher that lost its lock leaves a file that nobody reads.
-func (*sharePublishCommand) run(ctx context.Context, a *assistant) (err error) {
+func (*sharePublishCommand) run(ctx context.Context, a *assistant) error {
 	config, err := a.configuration()
 	if err != nil {
 		return err
 	}
-	lock, err := a.stores.Files.Lock(ctx, configLock, &fsshare.LockOptions{Purpose: "publish the assistant's configuration"})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	held := lock.Context() // ends when the lock is lost
-	name := fmt.Sprintf("config/%d.json", lock.Token())
-	if _, err := a.stores.Files.WriteFile(held, name, bytes.NewReader(config), &fsshare.WriteOptions{Under: lock}); err != nil {
-		return err
-	}
-	if err := lock.Commit(held, []byte(name)); err != nil {
-		return err
-	}
-	a.printf("published %s under lock %s, token %d\n", name, configLock, lock.Token())
-	a.changed = true
-	return nil
+	options := &fsshare.LockOptions{Purpose: "publish the assistant's configuration"}
+	return fsshare.Hold(ctx, a.stores.Files, configLock, options, func(ctx context.Context, lock fsshare.Lock) error {
+		name := fmt.Sprintf("config/%d.json", lock.Token())
+		if _, err := a.stores.Files.WriteFile(ctx, name, bytes.NewReader(config), &fsshare.WriteOptions{Under: lock}); err != nil {
+			return err
+		}
+		if err := lock.Commit(ctx, []byte(name)); err != nil {
+			return err
+		}
+		a.changed = true
+		a.printf("published %s under lock %s, token %d\n", name, configLock, lock.Token())
+		return nil
+	})
 }
 
 type shareShowCommand struct{}
