@@ -1,6 +1,7 @@
 package adk
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -82,21 +83,17 @@ func encodePart(rest genai.Part) (out memory.Part, err error) {
 		out.Blob = &memory.Blob{MediaType: rest.FileData.MIMEType, Name: rest.FileData.DisplayName, URI: rest.FileData.FileURI}
 		rest.FileData = nil
 	case rest.FunctionCall != nil:
+		out.Call = &memory.ToolCall{ID: rest.FunctionCall.ID, Name: rest.FunctionCall.Name}
+		out.Call.Arguments, err = marshal(rest.FunctionCall.Args)
 		call := *rest.FunctionCall
-		out.Call = &memory.ToolCall{ID: call.ID, Name: call.Name}
-		if call.Args != nil {
-			out.Call.Arguments, err = json.Marshal(call.Args)
-		}
 		call.ID, call.Name, call.Args = "", "", nil
 		rest.FunctionCall = nonZero(call)
 	case rest.FunctionResponse != nil:
-		resp := *rest.FunctionResponse
-		out.Result = &memory.ToolResult{ID: resp.ID, Name: resp.Name}
-		if resp.Response != nil {
-			out.Result.Content, err = json.Marshal(resp.Response)
-		}
-		resp.ID, resp.Name, resp.Response = "", "", nil
-		rest.FunctionResponse = nonZero(resp)
+		out.Result = &memory.ToolResult{ID: rest.FunctionResponse.ID, Name: rest.FunctionResponse.Name}
+		out.Result.Content, err = marshal(rest.FunctionResponse.Response)
+		answer := *rest.FunctionResponse
+		answer.ID, answer.Name, answer.Response = "", "", nil
+		rest.FunctionResponse = nonZero(answer)
 	default:
 		out.Text, rest.Text = rest.Text, ""
 	}
@@ -104,6 +101,14 @@ func encodePart(rest genai.Part) (out memory.Part, err error) {
 		out.Extra, err = json.Marshal(&rest)
 	}
 	return out, err
+}
+
+// marshal keeps nil apart from an empty object.
+func marshal(object map[string]any) ([]byte, error) {
+	if object == nil {
+		return nil, nil
+	}
+	return json.Marshal(object)
 }
 
 func nonZero[T any](v T) *T {
@@ -208,17 +213,13 @@ func decodePart(p memory.Part) (*genai.Part, error) {
 	case p.Blob != nil:
 		out.InlineData = &genai.Blob{MIMEType: p.Blob.MediaType, DisplayName: p.Blob.Name, Data: p.Blob.Data}
 	case p.Call != nil:
-		if out.FunctionCall == nil {
-			out.FunctionCall = &genai.FunctionCall{}
-		}
-		out.FunctionCall.ID, out.FunctionCall.Name = p.Call.ID, p.Call.Name
-		return &out, object(p.Call.Arguments, &out.FunctionCall.Args)
+		f := cmp.Or(out.FunctionCall, new(genai.FunctionCall))
+		f.ID, f.Name, out.FunctionCall = p.Call.ID, p.Call.Name, f
+		return &out, object(p.Call.Arguments, &f.Args)
 	case p.Result != nil:
-		if out.FunctionResponse == nil {
-			out.FunctionResponse = &genai.FunctionResponse{}
-		}
-		out.FunctionResponse.ID, out.FunctionResponse.Name = p.Result.ID, p.Result.Name
-		return &out, object(p.Result.Content, &out.FunctionResponse.Response)
+		f := cmp.Or(out.FunctionResponse, new(genai.FunctionResponse))
+		f.ID, f.Name, out.FunctionResponse = p.Result.ID, p.Result.Name, f
+		return &out, object(p.Result.Content, &f.Response)
 	case p.Text != "":
 		out.Text = p.Text
 	}

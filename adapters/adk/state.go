@@ -87,14 +87,7 @@ func numbers(v any) (any, error) {
 	var err error
 	switch v := v.(type) {
 	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return i, nil // Normal refuses it if it is too large
-		}
-		f, err := v.Float64()
-		if err != nil || !strings.ContainsAny(v.String(), ".eE") {
-			return nil, fmt.Errorf("%w: number %s is not exact in JSON: use a string", memory.ErrInvalid, v)
-		}
-		return f, nil
+		return number(v)
 	case []any:
 		for i := range v {
 			if v[i], err = numbers(v[i]); err != nil {
@@ -109,4 +102,15 @@ func numbers(v any) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+func number(n json.Number) (any, error) {
+	if i, err := n.Int64(); err == nil {
+		return i, nil // the store refuses it if a float64 does not hold it
+	}
+	f, err := n.Float64()
+	if err != nil || !strings.ContainsAny(n.String(), ".eE") {
+		return nil, fmt.Errorf("%w: number %s is not exact in JSON: use a string", memory.ErrInvalid, n)
+	}
+	return f, nil
 }
