@@ -82,13 +82,13 @@ func encodePart(rest genai.Part) (out memory.Part, err error) {
 	case rest.FileData != nil && rest.FileData.FileURI != "":
 		out.Blob = &memory.Blob{MediaType: rest.FileData.MIMEType, Name: rest.FileData.DisplayName, URI: rest.FileData.FileURI}
 		rest.FileData = nil
-	case rest.FunctionCall != nil:
+	case rest.FunctionCall != nil: //nolint:dupl // two types of one shape
 		out.Call = &memory.ToolCall{ID: rest.FunctionCall.ID, Name: rest.FunctionCall.Name}
 		out.Call.Arguments, err = marshal(rest.FunctionCall.Args)
 		call := *rest.FunctionCall
 		call.ID, call.Name, call.Args = "", "", nil
 		rest.FunctionCall = nonZero(call)
-	case rest.FunctionResponse != nil:
+	case rest.FunctionResponse != nil: //nolint:dupl // two types of one shape
 		out.Result = &memory.ToolResult{ID: rest.FunctionResponse.ID, Name: rest.FunctionResponse.Name}
 		out.Result.Content, err = marshal(rest.FunctionResponse.Response)
 		answer := *rest.FunctionResponse
@@ -212,11 +212,11 @@ func decodePart(p memory.Part) (*genai.Part, error) {
 		out.FileData = &genai.FileData{MIMEType: p.Blob.MediaType, DisplayName: p.Blob.Name, FileURI: p.Blob.URI}
 	case p.Blob != nil:
 		out.InlineData = &genai.Blob{MIMEType: p.Blob.MediaType, DisplayName: p.Blob.Name, Data: p.Blob.Data}
-	case p.Call != nil:
+	case p.Call != nil: //nolint:dupl // two types of one shape
 		f := cmp.Or(out.FunctionCall, new(genai.FunctionCall))
 		f.ID, f.Name, out.FunctionCall = p.Call.ID, p.Call.Name, f
 		return &out, object(p.Call.Arguments, &f.Args)
-	case p.Result != nil:
+	case p.Result != nil: //nolint:dupl // two types of one shape
 		f := cmp.Or(out.FunctionResponse, new(genai.FunctionResponse))
 		f.ID, f.Name, out.FunctionResponse = p.Result.ID, p.Result.Name, f
 		return &out, object(p.Result.Content, &f.Response)
