@@ -116,40 +116,50 @@ func (c Rollback) Validate() error {
 }
 
 // Validate implements [Change].
-func (c Quarantine) Validate() error { return validateVersion(c.Version, c.Reason, true) }
+func (c Quarantine) Validate() error {
+	return cmp.Or(validateNeeded("the reason of a quarantine", c.Reason), validateVersion(c.Version, c.Reason))
+}
 
 // Validate implements [Change].
-func (c Release) Validate() error { return validateVersion(c.Version, c.Reason, false) }
+func (c Release) Validate() error { return validateVersion(c.Version, c.Reason) }
 
 // Validate implements [Change].
-func (c Pin) Validate() error { return validateVersion(c.Version, c.By, true) }
+func (c Pin) Validate() error {
+	return cmp.Or(validateNeeded("the owner of a pin", c.By), validateVersion(c.Version, c.By))
+}
 
 // Validate implements [Change].
-func (c Unpin) Validate() error { return validateVersion(c.Version, c.By, true) }
+func (c Unpin) Validate() error {
+	return cmp.Or(validateNeeded("the owner of a pin", c.By), validateVersion(c.Version, c.By))
+}
 
 // Validate implements [Change].
-func (c Delete) Validate() error { return validateVersion(c.Version, c.Reason, false) }
+func (c Delete) Validate() error { return validateVersion(c.Version, c.Reason) }
 
 // Validate implements [Change].
 func (c Note) Validate() error {
-	return cmp.Or(validateVersion(c.Version, "", false), validateMetrics(c.Metrics), validateTags(c.Tags))
+	return cmp.Or(validateVersion(c.Version, ""), validateMetrics(c.Metrics), validateTags(c.Tags))
 }
 
 // Validate implements [Change].
 func (c Expect) Validate() error { return validateAlias(c.Alias, c.Version, "") }
 
 func validateAlias(alias string, version int64, reason string) error {
-	return cmp.Or(ValidateAlias(alias), validateVersion(version, reason, false))
+	return cmp.Or(ValidateAlias(alias), validateVersion(version, reason))
 }
 
-func validateVersion(version int64, text string, needed bool) error {
+func validateVersion(version int64, text string) error {
 	if version < 0 {
 		return fmt.Errorf("%w: version %d: versions start at 1", ErrInvalid, version)
 	}
-	if needed && text == "" {
-		return fmt.Errorf("%w: a quarantine needs a reason, a pin needs to say by whom", ErrInvalid)
-	}
 	return validateText("reason", text)
+}
+
+func validateNeeded(what, text string) error {
+	if text == "" {
+		return fmt.Errorf("%w: %s is empty", ErrInvalid, what)
+	}
+	return nil
 }
 
 // ValidateChanges reports an error that matches [ErrInvalid] unless changes may

@@ -89,7 +89,7 @@ func ContentDigest(files []FileInfo) string {
 	files = slices.SortedFunc(slices.Values(files), func(a, b FileInfo) int { return cmp.Compare(a.Path, b.Path) })
 	h := sha256.New()
 	for _, f := range files {
-		fmt.Fprintf(h, "%s %d %q %q\n", f.Digest, f.Size, f.MediaType, f.Path)
+		_, _ = fmt.Fprintf(h, "%s %d %q %q\n", f.Digest, f.Size, f.MediaType, f.Path)
 	}
 	return digestPrefix + hex.EncodeToString(h.Sum(nil))
 }

@@ -162,27 +162,32 @@ func Scan(ctx context.Context, files fs.FS) ([]FileInfo, error) {
 		if d.IsDir() {
 			return nil
 		}
-		if err := validatePath(path); err != nil {
-			return err
-		}
-		if !d.Type().IsRegular() {
-			return fmt.Errorf("%w: %s is not a regular file: %s", ErrInvalid, path, d.Type())
-		}
 		if len(out) == MaxFiles {
 			return fmt.Errorf("%w: %s is one more than %d files", ErrInvalid, path, MaxFiles)
 		}
-		info, err := d.Info()
-		if err != nil {
-			return vanished(path, err)
-		}
-		out = append(out, FileInfo{Path: path, Size: max(info.Size(), -1)})
-		return nil
+		info, err := scan(path, d)
+		out = append(out, info)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(out, func(a, b FileInfo) int { return strings.Compare(a.Path, b.Path) })
 	return out, nil
+}
+
+func scan(path string, d fs.DirEntry) (FileInfo, error) {
+	if err := validatePath(path); err != nil {
+		return FileInfo{}, err
+	}
+	if !d.Type().IsRegular() {
+		return FileInfo{}, fmt.Errorf("%w: %s is not a regular file: %s", ErrInvalid, path, d.Type())
+	}
+	info, err := d.Info()
+	if err != nil {
+		return FileInfo{}, vanished(path, err)
+	}
+	return FileInfo{Path: path, Size: max(info.Size(), -1)}, nil
 }
 
 // vanished names the path of an error. A file that was there a moment ago has

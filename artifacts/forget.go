@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 )
 
 // forgetAttempts is how often a version is looked at again because somebody
@@ -38,17 +37,12 @@ func Forget(ctx context.Context, store Store, tenant, owner string) (int, error)
 // Expect says otherwise.
 func forget(ctx context.Context, store Store, v Version) error {
 	for conflicts := 0; ; {
-		changes := make([]Change, 0, MaxChanges)
-		for c := range obstacles(v) {
-			if len(changes) < MaxChanges {
-				changes = append(changes, c)
-			}
-		}
+		changes := obstacles(v)
 		last := len(changes) < MaxChanges
 		if last {
 			changes = append(changes, Delete{Version: v.ID.Number, Reason: "owner forgotten"})
 		}
-		_, err := store.Apply(ctx, v.ID.Name, changes...)
+		_, err := store.Apply(ctx, v.ID.Name, changes[:min(len(changes), MaxChanges)]...)
 		switch {
 		case err == nil && last:
 			return nil
@@ -67,18 +61,15 @@ func forget(ctx context.Context, store Store, v Version) error {
 	}
 }
 
-// obstacles yields the changes that let v be deleted.
-func obstacles(v Version) iter.Seq[Change] {
-	return func(yield func(Change) bool) {
-		for _, alias := range v.Aliases {
-			if !yield(Expect{Alias: alias, Version: v.ID.Number}) || !yield(RemoveAlias{Alias: alias, Reason: "owner forgotten"}) {
-				return
-			}
-		}
-		for _, by := range v.Pins {
-			if !yield(Unpin{Version: v.ID.Number, By: by}) {
-				return
-			}
-		}
+// obstacles returns the changes that let v be deleted, in pairs of an Expect and
+// what it is for, or alone.
+func obstacles(v Version) []Change {
+	var changes []Change
+	for _, alias := range v.Aliases {
+		changes = append(changes, Expect{Alias: alias, Version: v.ID.Number}, RemoveAlias{Alias: alias, Reason: "owner forgotten"})
 	}
+	for _, by := range v.Pins {
+		changes = append(changes, Unpin{Version: v.ID.Number, By: by})
+	}
+	return changes
 }

@@ -141,23 +141,33 @@ func (m *InMemory) History(ctx context.Context, name Name, opts *HistoryOptions)
 			yield(Record{}, fmt.Errorf("history: %w", err))
 			return
 		}
-		o := cmp.Or(opts, &HistoryOptions{})
-		records := m.records(name)
-		first := min(max(o.After, 0), int64(len(records)))
-		for i := range int64(len(records)) - first {
-			i += first
-			if o.Backward {
-				i = int64(len(records)) - 1 - (i - first)
-			}
-			var prev Record
-			if i > 0 {
-				prev = records[i-1]
-			}
-			if err := cmp.Or(ctx.Err(), records[i].Follows(prev)); err != nil {
+		for prev, r := range links(m.records(name), cmp.Or(opts, &HistoryOptions{})) {
+			if err := cmp.Or(ctx.Err(), r.Follows(prev)); err != nil {
 				yield(Record{}, fmt.Errorf("history of %s: %w", name, err))
 				return
 			}
-			if !yield(records[i].clone(), nil) {
+			if !yield(r.clone(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// links yields the records that opts select, each after the one before it in the
+// log.
+func links(records []Record, opts *HistoryOptions) iter.Seq2[Record, Record] {
+	return func(yield func(prev, r Record) bool) {
+		first := int(min(max(opts.After, 0), int64(len(records))))
+		selected := slices.All(records[first:])
+		if opts.Backward {
+			selected = slices.Backward(records[first:])
+		}
+		for i, r := range selected {
+			var prev Record
+			if first+i > 0 {
+				prev = records[first+i-1]
+			}
+			if !yield(prev, r) {
 				return
 			}
 		}
@@ -300,8 +310,7 @@ func readPart(ctx context.Context, files fs.FS, opts PublishOptions) (part, *pro
 	p := part{opts: opts, files: make([]leafFile, len(found))}
 	shown := newProgress(opts.Progress, found)
 	err = inParallel(ctx, len(found), func(ctx context.Context, i int) error {
-		size := found[i].Size
-		b, digest, err := readFile(ctx, files, found[i].Path, func(n int64) { shown.hashed(n, size < 0) })
+		b, digest, err := readFile(ctx, files, found[i].Path, func(n int64) { shown.hashed(n, found[i].Size) })
 		if err != nil {
 			return err
 		}

@@ -185,10 +185,11 @@ func (p *progress) tell(change func(*Progress)) {
 	p.report(p.now)
 }
 
-func (p *progress) hashed(n int64, unknown bool) {
+// hashed counts n bytes of a file that said its size, or that it has none.
+func (p *progress) hashed(n, size int64) {
 	p.tell(func(now *Progress) {
 		now.BytesHashed += n
-		if unknown { //nolint:revive // said of a file, not what to do
+		if size < 0 {
 			now.Bytes += n
 		}
 	})

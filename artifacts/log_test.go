@@ -157,10 +157,15 @@ func FuzzARecordComesBackFromItsText(f *testing.F) {
 	f.Add("live", "why", int64(3), 0.25, int64(7), "k", "v")
 	f.Fuzz(func(t *testing.T, alias, reason string, version int64, value float64, at int64, key, tag string) {
 		r := artifacts.Record{Seq: 1, Time: time.Unix(at%1e9, at%1e9).UTC(), ID: reason, Changes: []artifacts.Change{
-			artifacts.SetAlias{Alias: alias, Version: version, Reason: reason}, artifacts.RemoveAlias{Alias: alias},
+			artifacts.SetAlias{Alias: alias, Version: version, Reason: reason},
+			artifacts.RemoveAlias{Alias: alias},
 			artifacts.Rollback{Alias: alias, Reason: reason, Evidence: []artifacts.Sample{{Metric: key, Value: value, N: version, At: time.Unix(at%1e9, 0).UTC()}}},
-			artifacts.Quarantine{Version: version, Reason: reason}, artifacts.Release{Version: version}, artifacts.Pin{Version: version, By: reason},
-			artifacts.Unpin{Version: version, By: reason}, artifacts.Delete{Version: version, Reason: reason}, artifacts.Expect{Alias: alias, Version: version},
+			artifacts.Quarantine{Version: version, Reason: reason},
+			artifacts.Release{Version: version},
+			artifacts.Pin{Version: version, By: reason},
+			artifacts.Unpin{Version: version, By: reason},
+			artifacts.Delete{Version: version, Reason: reason},
+			artifacts.Expect{Alias: alias, Version: version},
 			artifacts.Note{Version: version, Metrics: map[string]artifacts.Metric{key: {Value: value, N: version, Better: artifacts.Higher}}, Tags: map[string]string{key: tag}},
 		}}
 		if artifacts.ValidateChanges(r.Changes...) != nil {

@@ -175,18 +175,23 @@ func encodeChange(c Change) changeJSON {
 	case Delete:
 		return changeJSON{Op: "delete", Version: c.Version, Reason: c.Reason}
 	case Note:
-		out := changeJSON{Op: "note", Version: c.Version, Tags: c.Tags}
-		for name, m := range c.Metrics {
-			if out.Metrics == nil {
-				out.Metrics = make(map[string]metricJSON, len(c.Metrics))
-			}
-			out.Metrics[name] = metricJSON{Better: m.Better, N: m.N, Value: m.Value}
-		}
-		return out
+		metrics := convert(c.Metrics, func(m Metric) metricJSON { return metricJSON{Better: m.Better, N: m.N, Value: m.Value} })
+		return changeJSON{Op: "note", Version: c.Version, Tags: c.Tags, Metrics: metrics}
 	case Expect:
 		return changeJSON{Op: "expect", Alias: c.Alias, Version: c.Version}
 	}
 	return changeJSON{}
+}
+
+func convert[From, To any](in map[string]From, one func(From) To) map[string]To {
+	if in == nil {
+		return nil
+	}
+	out := make(map[string]To, len(in))
+	for key, value := range in {
+		out[key] = one(value)
+	}
+	return out
 }
 
 func decodeChange(c changeJSON) (Change, error) {
@@ -212,14 +217,8 @@ func decodeChange(c changeJSON) (Change, error) {
 	case "delete":
 		return Delete{c.Version, c.Reason}, nil
 	case "note":
-		out := Note{Version: c.Version, Tags: c.Tags}
-		for name, m := range c.Metrics {
-			if out.Metrics == nil {
-				out.Metrics = make(map[string]Metric, len(c.Metrics))
-			}
-			out.Metrics[name] = Metric{Value: m.Value, N: m.N, Better: m.Better}
-		}
-		return out, nil
+		metrics := convert(c.Metrics, func(m metricJSON) Metric { return Metric{Value: m.Value, N: m.N, Better: m.Better} })
+		return Note{Version: c.Version, Tags: c.Tags, Metrics: metrics}, nil
 	case "expect":
 		return Expect{c.Alias, c.Version}, nil
 	}

@@ -165,7 +165,7 @@ func strict(text []byte, out any) error {
 	if err := dec.Decode(out); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // Token returns it as it is
+	if _, err := dec.Token(); err != io.EOF {
 		return fmt.Errorf("%w: more than one value in a line", ErrCorrupt)
 	}
 	return nil
@@ -198,29 +198,34 @@ func (in artifactJSON) restore() (*artifact, error) {
 	if n := a.log.Next() - 1; n != int64(len(in.Published)) {
 		return nil, fmt.Errorf("%w: %d versions, and records publish %d", ErrCorrupt, len(in.Published), n)
 	}
-	live := 0
-	for v := range a.log.Versions() {
-		t, err := files(in.Trees[v.ID.Number], blobs, v.Created)
-		if err != nil {
-			return nil, fmt.Errorf("version %d: %w", v.ID.Number, err)
-		}
-		if err := describes(v, t); err != nil {
-			return nil, err
-		}
-		a.admit(t.files)
-		a.trees[v.ID.Number] = t
-		live++
-	}
-	if live != len(in.Trees) {
-		return nil, fmt.Errorf("%w: files of %d versions, and %d are live", ErrCorrupt, len(in.Trees), live)
-	}
-	if err := a.wait(in.Pending, blobs); err != nil {
+	if err := cmp.Or(a.plant(in.Trees, blobs), a.wait(in.Pending, blobs)); err != nil {
 		return nil, err
 	}
 	if len(a.blobs) != len(blobs) {
 		return nil, fmt.Errorf("%w: %d blobs, and %d are used", ErrCorrupt, len(blobs), len(a.blobs))
 	}
 	return a, nil
+}
+
+// plant restores the files of all live versions.
+func (a *artifact) plant(trees map[int64][]FileInfo, blobs map[string]*blob) error {
+	live := 0
+	for v := range a.log.Versions() {
+		t, err := files(trees[v.ID.Number], blobs, v.Created)
+		if err != nil {
+			return fmt.Errorf("version %d: %w", v.ID.Number, err)
+		}
+		if err := describes(v, t); err != nil {
+			return err
+		}
+		a.admit(t.files)
+		a.trees[v.ID.Number] = t
+		live++
+	}
+	if live != len(trees) {
+		return fmt.Errorf("%w: files of %d versions, and %d are live", ErrCorrupt, len(trees), live)
+	}
+	return nil
 }
 
 // verified returns the blobs, whose bytes have the digests they are said to have.
@@ -261,18 +266,8 @@ func (a *artifact) wait(all map[string]pendingJSON, blobs map[string]*blob) erro
 			return fmt.Errorf("%w: publication %.80q has no rank to wait for", ErrCorrupt, id)
 		}
 		for rank, one := range in.Parts {
-			opts := PublishOptions{
-				ID: id, Ranks: in.Ranks, Rank: rank, Kind: one.Kind, Owner: one.Owner,
-				Lineage: one.Lineage, Metrics: one.Metrics, Tags: one.Tags,
-			}
-			for _, c := range one.With {
-				change, err := decodeChange(c)
-				if err != nil {
-					return err
-				}
-				opts.With = append(opts.With, change)
-			}
-			if err := opts.Validate(); err != nil {
+			opts, err := one.options(id, rank, in.Ranks)
+			if err != nil {
 				return err
 			}
 			t, err := files(one.Files, blobs, time.Time{})
@@ -285,6 +280,20 @@ func (a *artifact) wait(all map[string]pendingJSON, blobs map[string]*blob) erro
 		a.pending[id] = p
 	}
 	return nil
+}
+
+func (p partJSON) options(id string, rank, ranks int) (*PublishOptions, error) {
+	opts := &PublishOptions{
+		ID: id, Ranks: ranks, Rank: rank, Kind: p.Kind, Owner: p.Owner, Lineage: p.Lineage, Metrics: p.Metrics, Tags: p.Tags,
+	}
+	for _, c := range p.With {
+		change, err := decodeChange(c)
+		if err != nil {
+			return nil, err
+		}
+		opts.With = append(opts.With, change)
+	}
+	return opts, opts.Validate()
 }
 
 // files makes a tree of files whose bytes are among blobs.

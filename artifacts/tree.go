@@ -192,8 +192,11 @@ func (f *openFile) ReadAt(p []byte, offset int64) (int, error) {
 
 // readAt reads less than p is long only at the end of the file.
 func (f *openFile) readAt(p []byte, offset int64) (int, error) {
-	if err := cmp.Or(f.alive(), f.is(f.stat.dir, "a directory")); err != nil {
+	if err := f.alive(); err != nil {
 		return 0, err
+	}
+	if f.stat.dir {
+		return 0, fmt.Errorf("%w: a directory", ErrInvalid)
 	}
 	if offset < 0 {
 		return 0, fmt.Errorf("%w: offset %d", ErrInvalid, offset)
@@ -246,8 +249,11 @@ func (f *openFile) Seek(offset int64, whence int) (int64, error) {
 }
 
 func (f *openFile) ReadDir(n int) ([]fs.DirEntry, error) {
-	if err := cmp.Or(f.alive(), f.is(!f.stat.dir, "not a directory")); err != nil {
+	if err := f.alive(); err != nil {
 		return nil, f.fail("readdir", err)
+	}
+	if !f.stat.dir {
+		return nil, f.fail("readdir", fmt.Errorf("%w: not a directory", ErrInvalid))
 	}
 	if !f.listed {
 		f.entries, f.listed = f.tree.children(f.stat.info.Path), true
@@ -268,13 +274,6 @@ func (f *openFile) alive() error {
 		return fs.ErrClosed
 	}
 	return f.ctx.Err()
-}
-
-func (f *openFile) is(wrong bool, what string) error {
-	if wrong {
-		return fmt.Errorf("%w: %s", ErrInvalid, what)
-	}
-	return nil
 }
 
 func (f *openFile) fail(op string, err error) error {
@@ -307,7 +306,7 @@ func readAll(ctx context.Context, r io.Reader, size int64, each func(n int64)) (
 			return nil, "", fmt.Errorf("%w: a read of %d bytes returned %d", ErrInvalid, len(free), n)
 		}
 		data.Write(free[:n])
-		d.Write(free[:n])
+		_, _ = d.Write(free[:n])
 		each(int64(n))
 		switch {
 		case size >= 0 && int64(data.Len()) > size:

@@ -51,7 +51,7 @@ func (n Name) Validate() error {
 	size := len(segments) - 1 // slashes
 	for _, s := range segments {
 		if s == "" || s == "." || s == ".." || len(s) > MaxSegment || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-			return fmt.Errorf("%w: artifact name %.600q: segment %.140q: from 1 to %d bytes of UTF-8 without control characters, not . or ..", ErrInvalid, n, s, MaxSegment)
+			return fmt.Errorf("%w: artifact name %.600q: segment %.140q: from 1 to %d bytes of UTF-8 without control characters, and not a dot or two", ErrInvalid, n, s, MaxSegment)
 		}
 		size += encodedSize(s)
 	}

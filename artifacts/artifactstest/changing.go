@@ -41,11 +41,18 @@ var changing = []promise{
 		)
 		before := x.state()
 		for _, c := range []artifacts.Change{
-			artifacts.SetAlias{Alias: "live", Version: 1, Reason: "again"}, artifacts.RemoveAlias{Alias: "absent"},
-			artifacts.Delete{Version: 3}, artifacts.Pin{Version: 1, By: "eval"}, artifacts.Unpin{Version: 1, By: "nobody"},
-			artifacts.Unpin{Version: 3, By: "nobody"}, artifacts.Quarantine{Version: 2, Reason: "bad"}, artifacts.Release{Version: 1},
+			artifacts.SetAlias{Alias: "live", Version: 1, Reason: "again"},
+			artifacts.RemoveAlias{Alias: "absent"},
+			artifacts.Delete{Version: 3},
+			artifacts.Pin{Version: 1, By: "eval"},
+			artifacts.Unpin{Version: 1, By: "nobody"},
+			artifacts.Unpin{Version: 3, By: "nobody"},
+			artifacts.Quarantine{Version: 2, Reason: "bad"},
+			artifacts.Release{Version: 1},
 			artifacts.Note{Version: 1, Tags: map[string]string{"k": "v", "absent": ""}, Metrics: map[string]artifacts.Metric{"m": metric}},
-			artifacts.Note{Version: 1}, artifacts.Expect{Alias: "live", Version: 1}, artifacts.Expect{Alias: "absent"},
+			artifacts.Note{Version: 1},
+			artifacts.Expect{Alias: "live", Version: 1},
+			artifacts.Expect{Alias: "absent"},
 		} {
 			want(x, fmt.Sprintf("the record of %+v", c), x.apply(c).Digest, before.last)
 		}
@@ -168,8 +175,11 @@ var changing = []promise{
 	{"a change of what does not exist is ErrNotFound", func(x *fixture) {
 		all := func(n int64) []artifacts.Change {
 			return []artifacts.Change{
-				artifacts.SetAlias{Alias: "a", Version: n}, artifacts.Quarantine{Version: n, Reason: "r"}, artifacts.Release{Version: n},
-				artifacts.Pin{Version: n, By: "x"}, artifacts.Note{Version: n, Tags: map[string]string{"k": "v"}},
+				artifacts.SetAlias{Alias: "a", Version: n},
+				artifacts.Quarantine{Version: n, Reason: "r"},
+				artifacts.Release{Version: n},
+				artifacts.Pin{Version: n, By: "x"},
+				artifacts.Note{Version: n, Tags: map[string]string{"k": "v"}},
 			}
 		}
 		for _, c := range append(all(1), artifacts.Delete{}, artifacts.Delete{Version: 1}, artifacts.RemoveAlias{Alias: "a"}, artifacts.Rollback{Alias: "a", Reason: "r"}, artifacts.Expect{Alias: "a"}) {
@@ -188,17 +198,34 @@ var changing = []promise{
 		long := strings.Repeat("x", artifacts.MaxText+1)
 		sample := artifacts.Sample{Metric: "m", Value: 1}
 		for _, c := range []artifacts.Change{
-			nil, new(artifacts.SetAlias{Alias: "a", Version: 1}), (*artifacts.Delete)(nil), stranger{artifacts.Delete{Version: 1}},
-			artifacts.SetAlias{Alias: "", Version: 1}, artifacts.SetAlias{Alias: "latest", Version: 1}, artifacts.SetAlias{Alias: "7", Version: 1},
-			artifacts.SetAlias{Alias: "b"}, artifacts.SetAlias{Alias: "b", Version: -1}, artifacts.SetAlias{Alias: "b", Version: 1, Reason: long},
-			artifacts.RemoveAlias{}, artifacts.RemoveAlias{Alias: "a", Reason: long}, artifacts.Rollback{Alias: "a"}, artifacts.Rollback{Reason: "r"},
+			nil, new(artifacts.SetAlias{Alias: "a", Version: 1}), (*artifacts.Delete)(nil),
+			stranger{artifacts.Delete{Version: 1}},
+			artifacts.SetAlias{Alias: "", Version: 1},
+			artifacts.SetAlias{Alias: "latest", Version: 1},
+			artifacts.SetAlias{Alias: "7", Version: 1},
+			artifacts.SetAlias{Alias: "b"},
+			artifacts.SetAlias{Alias: "b", Version: -1},
+			artifacts.SetAlias{Alias: "b", Version: 1, Reason: long},
+			artifacts.RemoveAlias{},
+			artifacts.RemoveAlias{Alias: "a", Reason: long},
+			artifacts.Rollback{Alias: "a"},
+			artifacts.Rollback{Reason: "r"},
 			artifacts.Rollback{Alias: "a", Reason: "r", Evidence: slices.Repeat([]artifacts.Sample{sample}, artifacts.MaxTags+1)},
 			artifacts.Rollback{Alias: "a", Reason: "r", Evidence: []artifacts.Sample{{Metric: "m", Value: math.NaN()}}},
 			artifacts.Rollback{Alias: "a", Reason: "r", Evidence: []artifacts.Sample{{Metric: "m", At: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}}},
-			artifacts.Quarantine{Version: 1}, artifacts.Quarantine{Reason: "r"}, artifacts.Release{}, artifacts.Pin{Version: 1}, artifacts.Pin{By: "x"},
-			artifacts.Unpin{Version: 1}, artifacts.Delete{Version: -1}, artifacts.Note{}, artifacts.Note{Version: 1, Tags: map[string]string{"": "v"}},
+			artifacts.Quarantine{Version: 1},
+			artifacts.Quarantine{Reason: "r"},
+			artifacts.Release{},
+			artifacts.Pin{Version: 1},
+			artifacts.Pin{By: "x"},
+			artifacts.Unpin{Version: 1},
+			artifacts.Delete{Version: -1},
+			artifacts.Note{},
+			artifacts.Note{Version: 1, Tags: map[string]string{"": "v"}},
 			artifacts.Note{Version: 1, Metrics: map[string]artifacts.Metric{"m": {Value: math.Inf(1)}}},
-			artifacts.Note{Version: 1, Metrics: map[string]artifacts.Metric{"m": {Better: 3}}}, artifacts.Expect{Alias: "a/b"}, artifacts.Expect{Alias: "a", Version: -1},
+			artifacts.Note{Version: 1, Metrics: map[string]artifacts.Metric{"m": {Better: 3}}},
+			artifacts.Expect{Alias: "a/b"},
+			artifacts.Expect{Alias: "a", Version: -1},
 		} {
 			x.refuse(artifacts.ErrInvalid, c)
 		}

@@ -178,8 +178,12 @@ var content = []promise{
 			_ = f.Close()
 		}
 		for _, bad := range []artifacts.Name{
-			{}, {Tenant: "a/b", Path: "p"}, {Tenant: ".", Path: "p"}, x.other(""), x.other("/a"), x.other("a/"), x.other("a//b"),
-			x.other("a/../b"), x.other("."), x.other("a\x00"), x.other("a\xff"), x.other(seg + "x"), {Tenant: full.Tenant, Path: full.Path + "x"},
+			{},
+			{Tenant: "a/b", Path: "p"},
+			{Tenant: ".", Path: "p"},
+			x.other(""), x.other("/a"), x.other("a/"), x.other("a//b"),
+			x.other("a/../b"), x.other("."), x.other("a\x00"), x.other("a\xff"), x.other(seg + "x"),
+			{Tenant: full.Tenant, Path: full.Path + "x"},
 			x.other(strings.Repeat("%", artifacts.MaxSegment) + "/" + strings.Repeat("%", 60)),
 		} {
 			_, err := x.Publish(x.Context(), bad, files("a", "1"), nil)
@@ -198,7 +202,9 @@ var content = []promise{
 	{"names that look alike are different", func(x *fixture) {
 		names := []artifacts.Name{
 			x.other("a"), x.other("A"), x.other("a/b"), x.other("a%2Fb"), x.other("a b"), x.other("a+b"), x.other("a%20b"), x.other("a/log"),
-			x.other("ä"), x.other("a\u0308"), x.other("a@1"), x.other("..."), {Tenant: x.name.Tenant + ".x", Path: "a"}, {Path: x.name.Tenant + "/a"},
+			x.other("ä"), x.other("a\u0308"), x.other("a@1"), x.other("..."),
+			{Tenant: x.name.Tenant + ".x", Path: "a"},
+			{Path: x.name.Tenant + "/a"},
 		}
 		for i, name := range names {
 			if p, err := x.Publish(x.Context(), name, files("i", fmt.Sprint(i)), nil); err != nil || p.Version.ID.Number != 1 {

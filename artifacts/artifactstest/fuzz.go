@@ -3,6 +3,7 @@ package artifactstest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -75,20 +76,10 @@ func (m *model) clone() *model {
 	c.versions = slices.Clone(m.versions)
 	for i, v := range c.versions {
 		c.versions[i].pins, c.versions[i].tags = map[string]bool{}, map[string]string{}
-		for by := range v.pins {
-			c.versions[i].pins[by] = true
-		}
-		for k, tag := range v.tags {
-			c.versions[i].tags[k] = tag
-		}
+		maps.Copy(c.versions[i].pins, v.pins)
+		maps.Copy(c.versions[i].tags, v.tags)
 	}
-	c.aliases, c.ids = map[string]int64{}, map[string]int64{}
-	for a, n := range m.aliases {
-		c.aliases[a] = n
-	}
-	for id, n := range m.ids {
-		c.ids[id] = n
-	}
+	c.aliases, c.ids = maps.Clone(m.aliases), maps.Clone(m.ids)
 	c.way = slices.Clone(m.way)
 	return &c
 }

@@ -16,9 +16,10 @@ import (
 	"github.com/genaistore/genaistore/artifacts"
 )
 
-func (x *fixture) open(n int64, path string) artifacts.File {
+// open opens a file of version 1.
+func (x *fixture) open(path string) artifacts.File {
 	x.Helper()
-	f, err := x.Open(x.Context(), x.id(n), path)
+	f, err := x.Open(x.Context(), x.id(1), path)
 	if err != nil {
 		x.Fatalf("Open(%s): %v", path, err)
 	}
@@ -35,7 +36,7 @@ var reading = []promise{
 	{"an open file reads like one of a disk", func(x *fixture) {
 		data := strings.Repeat("0123456789", 20_000)
 		x.publish(files("d/f", data), nil)
-		f := x.open(1, "d/f")
+		f := x.open("d/f")
 		if err := iotest.TestReader(f, []byte(data)); err != nil {
 			x.Error(err)
 		}
@@ -69,7 +70,7 @@ var reading = []promise{
 	{"ranges of a file may be read at the same time", func(x *fixture) {
 		data := bytes.Repeat([]byte("0123456789abcdef"), 8<<10)
 		x.publish(files("f", string(data)), nil)
-		f := x.open(1, "f")
+		f := x.open("f")
 		defer func() { _ = f.Close() }()
 		var wg sync.WaitGroup
 		for i := range 16 {
@@ -84,7 +85,7 @@ var reading = []promise{
 	}},
 	{"Stat and Info say the same, and have the time of the version", func(x *fixture) {
 		v := x.publish(files("d/f.json", "{}"), nil).Version
-		f := x.open(1, "d/f.json")
+		f := x.open("d/f.json")
 		defer func() { _ = f.Close() }()
 		stat, err := f.Stat()
 		if err != nil {
@@ -100,7 +101,7 @@ var reading = []promise{
 	}},
 	{"a directory lists its entries by name, in parts, and again", func(x *fixture) {
 		x.publish(files("d/b", "1", "d/a/x", "", "d/a/y", "", "d/a.z", "", "d/c", "", "e", ""), nil)
-		d := x.open(1, "d")
+		d := x.open("d")
 		want(x, "info", d.Info(), artifacts.FileInfo{Path: "d"})
 		stat, err := d.Stat()
 		if err != nil || !stat.IsDir() || stat.Name() != "d" || !stat.Mode().IsDir() {
@@ -136,7 +137,7 @@ var reading = []promise{
 			x.Error("ReadAt of a directory is no error")
 		}
 		wantErr(x, "Close", d.Close(), nil)
-		root := x.open(1, ".")
+		root := x.open(".")
 		entries, err := root.ReadDir(-1)
 		if err != nil || len(entries) != 2 || entries[0].Name() != "d" || entries[1].Name() != "e" {
 			x.Errorf("the root has %v, %v, want d and e", entries, err)
@@ -146,7 +147,7 @@ var reading = []promise{
 	{"a closed file fails with fs.ErrClosed", func(x *fixture) {
 		x.publish(files("d/f", "1"), nil)
 		for _, path := range []string{"d/f", "d"} {
-			f := x.open(1, path)
+			f := x.open(path)
 			wantErr(x, "Close", f.Close(), nil)
 			_, errRead := f.Read(make([]byte, 1))
 			_, errAt := f.ReadAt(make([]byte, 1), 0)
