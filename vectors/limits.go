@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -131,7 +130,7 @@ func (s Schema) normalMetadata(in Metadata) (Metadata, error) {
 		if k == "" || !utf8.ValidString(k) {
 			return nil, fmt.Errorf("%w: metadata key %.80q: UTF-8, not empty", ErrInvalid, k)
 		}
-		value, err := normalValue(v, true)
+		value, err := normalValue(v)
 		if err != nil {
 			return nil, fmt.Errorf("metadata %q: %w", k, err)
 		}
@@ -203,52 +202,47 @@ func (m Metadata) Clone() Metadata {
 }
 
 // normalValue returns v in the types of [Metadata].
-func normalValue(v any, lists bool) (any, error) {
-	switch v := v.(type) {
-	case string:
-		if !utf8.ValidString(v) {
-			return nil, fmt.Errorf("%w: strings are UTF-8", ErrInvalid)
-		}
-		return v, nil
-	case bool:
-		return v, nil
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("%w: number %v is not finite", ErrInvalid, v)
-		}
-		return v, nil
+func normalValue(v any) (any, error) {
+	r := reflect.ValueOf(v)
+	if r.Kind() != reflect.Slice {
+		return normalScalar(r)
 	}
-	switch r := reflect.ValueOf(v); {
-	case !r.IsValid():
-		return nil, fmt.Errorf("%w: nil: leave the key out", ErrInvalid)
-	case r.CanInt():
-		return normalInteger(float64(r.Int()), r.Int() == int64(float64(r.Int())))
-	case r.CanUint():
-		return normalInteger(float64(r.Uint()), r.Uint() <= 1<<53)
-	case r.CanFloat():
-		return normalValue(r.Float(), false)
-	case r.Kind() == reflect.String:
-		return normalValue(r.String(), false)
-	case r.Kind() == reflect.Bool:
-		return r.Bool(), nil
-	case r.Kind() == reflect.Slice && lists:
-		out := make([]any, r.Len())
-		for i := range out {
-			var err error
-			if out[i], err = normalValue(r.Index(i).Interface(), false); err != nil {
-				return nil, err
-			}
+	out := make([]any, r.Len())
+	for i := range out {
+		element := r.Index(i)
+		if element.Kind() == reflect.Interface {
+			element = element.Elem()
 		}
-		return out, nil
+		var err error
+		if out[i], err = normalScalar(element); err != nil {
+			return nil, err
+		}
 	}
-	return nil, fmt.Errorf("%w: a value of type %T: use string, a number, bool or a list of these", ErrInvalid, v)
+	return out, nil
 }
 
-func normalInteger(f float64, exact bool) (any, error) {
-	if !exact || math.Abs(f) > 1<<53 {
+func normalScalar(r reflect.Value) (any, error) {
+	switch {
+	case !r.IsValid():
+		return nil, fmt.Errorf("%w: nil: leave it out", ErrInvalid)
+	case r.CanInt() && exact(r.Int()):
+		return float64(r.Int()), nil
+	case r.CanUint() && r.Uint() <= 1<<53:
+		return float64(r.Uint()), nil
+	case r.CanInt(), r.CanUint():
 		return nil, fmt.Errorf("%w: an integer beyond 2^53 is not exact in JSON: use a string", ErrInvalid)
+	case r.CanFloat() && !finite(r.Float()):
+		return nil, fmt.Errorf("%w: number %v is not finite", ErrInvalid, r.Float())
+	case r.CanFloat():
+		return r.Float(), nil
+	case r.Kind() == reflect.String && !utf8.ValidString(r.String()):
+		return nil, fmt.Errorf("%w: strings are UTF-8", ErrInvalid)
+	case r.Kind() == reflect.String:
+		return r.String(), nil
+	case r.Kind() == reflect.Bool:
+		return r.Bool(), nil
 	}
-	return f, nil
+	return nil, fmt.Errorf("%w: a value of type %s: use string, a number, bool or a list of these", ErrInvalid, r.Type())
 }
 
 // Validate reports an error that matches [ErrInvalid] unless f is known.

@@ -188,8 +188,11 @@ func (s *snapshotReader) schema() (schema Schema, err error) {
 	if err := json.Unmarshal(head, &schema); err != nil {
 		return schema, fmt.Errorf("%w: schema: %w", ErrCorrupt, err)
 	}
-	if err := schema.Validate(); err != nil || schema.Reserved != (Reserved{}) || schema.Metric == "" {
-		return schema, fmt.Errorf("%w: schema %.200s: %w", ErrCorrupt, head, err)
+	if err := schema.Validate(); err != nil {
+		return schema, fmt.Errorf("%w: schema: %w", ErrCorrupt, err)
+	}
+	if schema.Reserved != (Reserved{}) || schema.Metric == "" {
+		return schema, fmt.Errorf("%w: schema %.200s is of no index", ErrCorrupt, head)
 	}
 	return schema, nil
 }
@@ -212,10 +215,14 @@ func (s *snapshotReader) vector(schema Schema, t *table) error {
 	for i := range v.Data {
 		v.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
 	}
-	// Normal would repair metadata that no Snapshot writes.
 	normal, err := schema.Normal(v)
-	if err != nil || t == nil || !reflect.DeepEqual(normal.Metadata, v.Metadata) {
+	if err != nil {
 		return fmt.Errorf("%w: vector %.80q: %w", ErrCorrupt, v.Key, err)
+	}
+	// t is nil if the schema has no dimension; metadata that Normal changes is
+	// null, which Snapshot does not write.
+	if t == nil || !reflect.DeepEqual(normal.Metadata, v.Metadata) {
+		return fmt.Errorf("%w: vector %.80q is of no index", ErrCorrupt, v.Key)
 	}
 	if _, ok := t.rows[v.Key]; ok {
 		return fmt.Errorf("%w: vector %.80q is there twice", ErrCorrupt, v.Key)

@@ -108,7 +108,7 @@ func (t *Tenanted) Put(ctx context.Context, vectors iter.Seq2[Vector, error], op
 	if progress := o.Progress; progress != nil {
 		o.Progress = func(r Report) { progress(p.report(r)) }
 	}
-	inner, err := t.index.Put(ctx, p.sequence(vectors), &o)
+	inner, err := t.index.Put(ctx, p.sequence(ctx, vectors), &o)
 	report := p.report(inner)
 	if err == nil {
 		return report, wrapped("put", report.Err())
@@ -128,10 +128,12 @@ type tenantPut struct {
 	rejected []Rejection
 }
 
-func (p *tenantPut) sequence(vectors iter.Seq2[Vector, error]) iter.Seq2[Vector, error] {
+// sequence looks at the context itself: the index sees none of a run of bad
+// vectors.
+func (p *tenantPut) sequence(ctx context.Context, vectors iter.Seq2[Vector, error]) iter.Seq2[Vector, error] {
 	return func(yield func(Vector, error) bool) {
 		for v, err := range vectors {
-			if err != nil {
+			if err = cmp.Or(err, ctx.Err()); err != nil {
 				yield(Vector{}, err)
 				return
 			}

@@ -161,7 +161,8 @@ func (p *machine) filter(depth int) vectors.Filter {
 		}[op-6]
 	default:
 		return []vectors.Filter{
-			{Op: vectors.OpEqual, Key: key, Values: []any{scalar()}}, {Op: vectors.OpNotEqual, Key: key, Values: []any{scalar()}},
+			{Op: vectors.OpEqual, Key: key, Values: []any{scalar()}},
+			{Op: vectors.OpNotEqual, Key: key, Values: []any{scalar()}},
 			{Op: vectors.OpIn, Key: key, Values: []any{scalar(), scalar()}},
 			vectors.Exists(key), vectors.Missing(key), vectors.StartsWith(key, "a"),
 		}[op]

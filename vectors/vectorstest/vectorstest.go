@@ -74,13 +74,12 @@ func v(key string, metadata vectors.Metadata, data ...float32) vectors.Vector {
 
 type md = vectors.Metadata
 
-func (t *fixture) put(vs ...vectors.Vector) vectors.Report {
+func (t *fixture) put(vs ...vectors.Vector) {
 	t.Helper()
 	report, err := t.index.Put(t.Context(), vectors.Of(vs...), nil)
 	if err != nil || report.Done != len(vs) || report.Skipped != 0 || len(report.Rejected) != 0 {
 		t.Fatalf("Put of %d vectors = %+v, %v", len(vs), report, err)
 	}
-	return report
 }
 
 func (t *fixture) get(keys ...string) []vectors.Vector {
