@@ -3,6 +3,7 @@ package vectors
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -90,7 +91,10 @@ func (p *put) all(ctx context.Context, vectors iter.Seq2[Vector, error]) error {
 	}
 	for v, err := range vectors {
 		if err != nil {
-			return cmp.Or(p.flush(ctx), err)
+			if late := p.flush(ctx); late != nil && !errors.Is(err, late) {
+				err = fmt.Errorf("%w; %w", err, late)
+			}
+			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err

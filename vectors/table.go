@@ -101,10 +101,18 @@ func (t *table) put(v Vector) {
 	t.terms.add(row, v.Metadata)
 }
 
-// grow adds a row to the last slab, or to a new one.
+// grow adds a row to the last slab, or to a new one. The first slab grows as it
+// is filled, the others are as large as they get at once.
 func (t *table) grow() uint32 {
-	if n := len(t.slabs); n == 0 || len(t.slabs[n-1].keys) == int(t.perSlab) {
+	switch n := len(t.slabs); {
+	case n == 0:
 		t.slabs = append(t.slabs, &slab{})
+	case len(t.slabs[n-1].keys) == int(t.perSlab):
+		most := int(t.perSlab)
+		t.slabs = append(t.slabs, &slab{
+			data: make([]float32, 0, most*t.dimension), scale: make([]float64, 0, most),
+			keys: make([]string, 0, most), metadata: make([]Metadata, 0, most),
+		})
 	}
 	last := uint32(len(t.slabs) - 1)
 	s, _ := t.writable(last * t.perSlab)

@@ -158,6 +158,7 @@ var filters = []promise{
 	{"filters carry any number of values", plain, manyValues},
 	{"filters of many terms are answered", plain, manyTerms},
 	{"filters see what overwrites and deletes left", plain, filterAfterWrites},
+	{"a new vector has nothing of a deleted one", plain, nothingInherited},
 	{"a filter on a non-filterable key is invalid", plain, nonFilterable},
 	{"a filter that breaks a rule is invalid", plain, badFilters},
 	{"a non-filterable key holds what a filterable one does", plain, nonFilterableValues},
@@ -213,6 +214,20 @@ func filterAfterWrites(t *fixture) {
 	t.put(v("d", md{"color": "red"}))
 	t.same("red", list(vectors.Equal("color", "red")), []string{"d"})
 	t.same("untagged", list(vectors.Missing("tags")), []string{"a", "d"})
+}
+
+func nothingInherited(t *fixture) {
+	for _, key := range []string{"a", "b", "c"} {
+		t.put(v(key, md{"s": "x", "n": 1, "l": []string{"y", "z"}, "b": true}))
+	}
+	t.remove(vectors.Selection{Keys: []string{"a", "b", "c"}})
+	t.put(v("d", nil), v("e", md{"s": 2, "n": "3"}), v("f", md{"l": []any{}}))
+	for _, f := range []vectors.Filter{
+		vectors.Equal("s", "x"), vectors.Equal("n", 1), vectors.AtLeast("n", 0), vectors.Equal("l", "z"), vectors.In("l", "y", "z"), vectors.Exists("b"), vectors.StartsWith("s", ""),
+	} {
+		t.same(fmt.Sprintf("List %+v", f), t.list(&vectors.ListOptions{Filter: f}), nil)
+	}
+	t.same("List Missing", t.list(&vectors.ListOptions{Filter: vectors.Missing("b")}), []string{"d", "e", "f"})
 }
 
 // invalidFilter checks that no method takes f.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +17,13 @@ import (
 // first difference. Query may be approximate where it has a filter.
 func Fuzz(f *testing.F, newIndex func(t *testing.T, schema vectors.Schema) vectors.Index) {
 	f.Helper()
-	for _, seed := range []string{"", "p0a1q0l0", "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff", strings.Repeat("\x03\x01\x07\x00\x05\x0b", 30)} {
-		f.Add([]byte(seed))
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 60 { // which a plain go test runs
+		program := make([]byte, 100+r.IntN(300))
+		for i := range program {
+			program[i] = byte(r.Uint32())
+		}
+		f.Add(program)
 	}
 	f.Fuzz(func(t *testing.T, program []byte) {
 		metric := vectors.Cosine

@@ -1,6 +1,7 @@
 package vectorstest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -10,6 +11,8 @@ import (
 var queries = []promise{
 	{"Query yields the nearest first by cosine", plain, cosine},
 	{"Query yields the nearest first by straight-line distance", flat, euclidean},
+	{"every dimension counts under cosine", vectors.Schema{Dimension: 71, Metric: vectors.Cosine}, everyDimension},
+	{"every dimension counts under euclidean", vectors.Schema{Dimension: 71, Metric: vectors.Euclidean}, everyDimension},
 	{"Query yields ten unless TopK says otherwise", plain, topK},
 	{"Query yields more than a page", plain, manyMatches},
 	{"Query yields all if there are fewer than TopK", plain, fewMatches},
@@ -42,6 +45,28 @@ func euclidean(t *fixture) {
 	found := t.query(vectors.Query{Vector: []float32{1, 1, 1}})
 	t.equal("keys", keysOf(found), []string{"same", "near", "far", "negative"})
 	t.near(found, map[string]float64{"same": 0, "near": 1, "far": 5, "negative": 10})
+}
+
+// everyDimension puts a vector along each axis: a sum that left one out, or took
+// one twice, would find another vector or another distance.
+func everyDimension(t *fixture) {
+	axes := make([]vectors.Vector, t.schema.Dimension)
+	for i := range axes {
+		data := make([]float32, len(axes))
+		data[i] = 2
+		axes[i] = vectors.Vector{Key: fmt.Sprintf("%04d", i), Data: data}
+	}
+	t.put(axes...)
+	away := math.Sqrt(8)
+	if t.schema.Metric == vectors.Cosine {
+		away = 1
+	}
+	for i, axis := range axes {
+		found := t.query(vectors.Query{Vector: axis.Data, TopK: 2})
+		if len(found) != 2 || found[0].Key != axis.Key || math.Abs(found[0].Distance) > 0.01 || math.Abs(found[1].Distance-away) > 0.01 {
+			t.Errorf("Query along axis %d yields %q at %v, want %s and another, at 0 and %v", i, keysOf(found), distances(found), axis.Key, away)
+		}
+	}
 }
 
 // fan returns n vectors that turn away from the first axis one after the other.
