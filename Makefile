@@ -3,7 +3,8 @@
 # it; the tools are pinned in internal/tools, which no other module requires.
 modules = $(filter-out internal/tools/,$(dir $(shell git ls-files '*go.mod')))
 tool    = go tool -modfile=$(CURDIR)/internal/tools/go.mod
-each    = @set -e; for m in $(modules); do echo "== $@ $$m"; (cd $$m && $(1)); done
+each    = @failed=; for m in $(modules); do echo "== $@ $$m"; (cd $$m && $(1)) || failed="$$failed $$m"; done; \
+	if [ "$$failed" ]; then echo "$@ failed in:$$failed"; exit 1; fi
 
 # Platforms besides this one that the root module must build on, tests included.
 platforms = linux/arm64 darwin/arm64 windows/amd64
@@ -35,7 +36,7 @@ bench: # compare two runs with: go tool -modfile=internal/tools/go.mod benchstat
 fuzz: # every fuzz target of every module, FUZZTIME each
 	$(call each,for p in $$(go list -f '{{.Dir}}' ./...); do \
 		for f in $$(cat $$p/*_test.go /dev/null 2>/dev/null | grep -oE '^func Fuzz[A-Za-z0-9_]*' | cut -c6-); do \
-			go test $$p -run='^$$' -fuzz="^$$f$$" -fuzztime=$(FUZZTIME); done; done)
+			go test $$p -run='^$$' -fuzz="^$$f$$" -fuzztime=$(FUZZTIME) || exit 1; done; done)
 
 readme: # the Go in README files, as it stands in the files it is taken from
 	go test ./internal/style -run TestUpdateREADME -update

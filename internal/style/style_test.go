@@ -123,6 +123,9 @@ func (s source) in(importPath string) string {
 // written are the names and extensions of files that people write.
 var written = []string{".go", ".md", ".yml", ".yaml", ".json", ".mod", ".sh", ".py", ".txt", ".xml", ".toml", "Makefile", "run", ".gitignore", "NOTICE"}
 
+// maxText is the size from which a file that is not Go is data, which nobody wrote.
+const maxText = 256 << 10
+
 func load(tree fs.FS) (repository, error) {
 	repo := repository{texts: map[string]string{}}
 	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -138,10 +141,13 @@ func load(tree fs.FS) (repository, error) {
 		if err != nil {
 			return err
 		}
-		repo.texts[name] = string(data)
 		if path.Ext(name) != ".go" {
+			if len(data) < maxText {
+				repo.texts[name] = string(data)
+			}
 			return nil
 		}
+		repo.texts[name] = string(data)
 		fset := token.NewFileSet()
 		file, err := parser.ParseFile(fset, name, data, parser.ParseComments|parser.SkipObjectResolution)
 		repo.sources = append(repo.sources, source{name, string(data), fset, file})
