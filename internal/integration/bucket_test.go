@@ -133,8 +133,9 @@ func (b *bucket) head(key string) (*s3.HeadObjectOutput, error) {
 	return b.HeadObject(b.t.Context(), &s3.HeadObjectInput{Bucket: b.name, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
 }
 
-func (b *bucket) delete(key string, with ...func(*s3.DeleteObjectInput)) (*s3.DeleteObjectOutput, error) {
-	in := &s3.DeleteObjectInput{Bucket: b.name, Key: &key}
+// delete deletes the object "k".
+func (b *bucket) delete(with ...func(*s3.DeleteObjectInput)) (*s3.DeleteObjectOutput, error) {
+	in := &s3.DeleteObjectInput{Bucket: b.name, Key: new("k")}
 	for _, w := range with {
 		w(in)
 	}

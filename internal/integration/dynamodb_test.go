@@ -22,7 +22,11 @@ func TestDynamoDB(t *testing.T) {
 		{servers.NameDynamoDBLocal, servers.DynamoDBLocal},
 		{servers.NameMoto, func(t testing.TB) *dynamodb.Client { return dynamodb.NewFromConfig(servers.Moto(t)) }},
 	}
-	runChecks(t, targets, []check[*dynamodb.Client]{
+	runChecks(t, targets, dynamoDBChecks())
+}
+
+func dynamoDBChecks() []check[*dynamodb.Client] {
+	return []check[*dynamodb.Client]{
 		{servers.Tables, tables},
 		{servers.ConditionalPut, conditionalPut},
 		{servers.ConditionReturnsItem, conditionReturnsItem},
@@ -44,7 +48,7 @@ func TestDynamoDB(t *testing.T) {
 		{servers.AddIndex, addIndex},
 		{servers.PointInTimeRecovery, pointInTimeRecovery},
 		{servers.TableTags, tableTags},
-	})
+	}
 }
 
 type item = map[string]types.AttributeValue
@@ -324,20 +328,25 @@ func batchLimits(t *testing.T, c *dynamodb.Client) error {
 	return errors.Join(write(25), failsWith(write(26), "ValidationException"))
 }
 
-// transact adds n to the counter "sum" and puts an item that must not exist.
-func transact(ctx context.Context, c *dynamodb.Client, name, put, token string, n int) error {
+// A transaction adds n to the counter "sum" and puts an item that must not exist.
+type transaction struct {
+	put, token string
+	n          int
+}
+
+func transact(ctx context.Context, c *dynamodb.Client, name string, tx transaction) error {
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{
 			TableName: &name, Key: item{"pk": str("p"), "sk": str("sum")},
-			UpdateExpression: new("ADD n :n"), ExpressionAttributeValues: item{":n": num(n)},
+			UpdateExpression: new("ADD n :n"), ExpressionAttributeValues: item{":n": num(tx.n)},
 		}},
 		{Put: &types.Put{
-			TableName: &name, Item: item{"pk": str("p"), "sk": str(put)}, ConditionExpression: new("attribute_not_exists(pk)"),
+			TableName: &name, Item: item{"pk": str("p"), "sk": str(tx.put)}, ConditionExpression: new("attribute_not_exists(pk)"),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		}},
 	}}
-	if token != "" {
-		in.ClientRequestToken = &token
+	if tx.token != "" {
+		in.ClientRequestToken = &tx.token
 	}
 	_, err := c.TransactWriteItems(ctx, in)
 	return err
@@ -358,10 +367,10 @@ func transactions(t *testing.T, c *dynamodb.Client) error {
 	if err != nil {
 		return err
 	}
-	if err := transact(t.Context(), c, name, "a", "", 1); err != nil {
+	if err := transact(t.Context(), c, name, transaction{"a", "", 1}); err != nil {
 		return err
 	}
-	canceled, ok := errors.AsType[*types.TransactionCanceledException](transact(t.Context(), c, name, "a", "", 1))
+	canceled, ok := errors.AsType[*types.TransactionCanceledException](transact(t.Context(), c, name, transaction{"a", "", 1}))
 	if !ok || len(canceled.CancellationReasons) != 2 {
 		return errors.New("no TransactionCanceledException with two reasons")
 	}
@@ -378,7 +387,7 @@ func transactionToken(t *testing.T, c *dynamodb.Client) error {
 		return err
 	}
 	for range 2 {
-		if err := transact(t.Context(), c, name, "a", "token", 1); err != nil {
+		if err := transact(t.Context(), c, name, transaction{"a", "token", 1}); err != nil {
 			return err
 		}
 	}
@@ -390,10 +399,10 @@ func tokenMismatch(t *testing.T, c *dynamodb.Client) error {
 	if err != nil {
 		return err
 	}
-	if err := transact(t.Context(), c, name, "a", "token", 1); err != nil {
+	if err := transact(t.Context(), c, name, transaction{"a", "token", 1}); err != nil {
 		return err
 	}
-	return failsAs[*types.IdempotentParameterMismatchException](transact(t.Context(), c, name, "b", "token", 2))
+	return failsAs[*types.IdempotentParameterMismatchException](transact(t.Context(), c, name, transaction{"b", "token", 2}))
 }
 
 func ttlSettings(t *testing.T, c *dynamodb.Client) error {

@@ -19,13 +19,17 @@ import (
 // On AWS these need roles and cost money by the file system: they run on moto alone.
 func TestControlPlanes(t *testing.T) {
 	targets := []target[aws.Config]{{servers.NameMoto, servers.Moto}}
-	runChecks(t, targets, []check[aws.Config]{
+	runChecks(t, targets, controlPlaneChecks())
+}
+
+func controlPlaneChecks() []check[aws.Config] {
+	return []check[aws.Config]{
 		{servers.FileSystems, fileSystems},
 		{servers.UpdateFS, updateFileSystem},
 		{servers.StateMachines, stateMachines},
 		{servers.ValidatedASL, validatedDefinitions},
 		{servers.SecondMachines, secondMachines},
-	})
+	}
 }
 
 func fileSystem(t *testing.T, c *efs.Client) (*efs.CreateFileSystemOutput, error) {

@@ -129,7 +129,7 @@ func ifNoneMatchAfterMarker(b *bucket) error {
 	if _, err := b.put("k", "one"); err != nil {
 		return err
 	}
-	if _, err := b.delete("k"); err != nil {
+	if _, err := b.delete(); err != nil {
 		return err
 	}
 	_, err := b.put("k", "two", ifAbsent)
@@ -305,7 +305,7 @@ func deleteMarker(b *bucket) error {
 	if err != nil {
 		return err
 	}
-	o, err := b.delete("k")
+	o, err := b.delete()
 	if err != nil {
 		return err
 	}
@@ -317,7 +317,7 @@ func deleteMarker(b *bucket) error {
 	if err := errors.Join(failsAs[*types.NoSuchKey](gone), err, same("old version", old, "one")); err != nil {
 		return err
 	}
-	if _, err := b.delete("k", func(in *s3.DeleteObjectInput) { in.VersionId = o.VersionId }); err != nil {
+	if _, err := b.delete(func(in *s3.DeleteObjectInput) { in.VersionId = o.VersionId }); err != nil {
 		return err
 	}
 	back, err := b.get("k")
@@ -328,7 +328,7 @@ func markerNotAllowed(b *bucket) error {
 	if _, err := b.put("k", "one"); err != nil {
 		return err
 	}
-	o, err := b.delete("k")
+	o, err := b.delete()
 	if err != nil {
 		return err
 	}
@@ -344,7 +344,7 @@ func deleteIfMatch(b *bucket) error {
 	if _, err := b.put("k", "two"); err != nil {
 		return err
 	}
-	_, err = b.delete("k", func(in *s3.DeleteObjectInput) { in.IfMatch = one.ETag })
+	_, err = b.delete(func(in *s3.DeleteObjectInput) { in.IfMatch = one.ETag })
 	return answered(err, preconditionFailed)
 }
 

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +35,7 @@ func fixture(kind, port string) int {
 		fmt.Println("the configuration is wrong")
 		return 1
 	case "silent": // never listens, does not end when asked
-		signalsIgnored()
+		signal.Ignore(syscall.SIGTERM)
 		select {}
 	case "wild":
 		host = ""

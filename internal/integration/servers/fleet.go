@@ -77,7 +77,8 @@ func runMain(m *testing.M) int {
 		if err == nil {
 			return max(code, installed)
 		}
-		say(fmt.Sprintf("no network namespace here, so servers only keep to 127.0.0.1 by themselves: %v", err))
+		why := strings.ReplaceAll(err.Error(), "\n", "; ")
+		say("no network namespace here, so only each server's own option or a preload keeps it to 127.0.0.1: " + why)
 	}
 	current = newFleet(s)
 	code := m.Run()
@@ -261,21 +262,27 @@ func (f *fleet) finish() int {
 		return 0
 	}
 	fmt.Print(f.report.text(f.isolated))
-	dir, err := os.Getwd()
-	if err != nil {
-		return fail(err)
+	if path, err := f.keepReport(); err != nil {
+		say(fmt.Sprintf("the report of every check is not kept: %v", err))
+	} else {
+		say("every check: " + path)
 	}
-	if err := os.MkdirAll(string(f.cache), 0o755); err != nil {
-		return fail(err)
-	}
-	path := filepath.Join(string(f.cache), "report-"+filepath.Base(dir)+".md")
-	if err := os.WriteFile(path, []byte(f.report.markdown()), 0o644); err != nil {
-		return fail(err)
-	}
-	say("every check: " + path)
 	absent := f.report.absent()
 	if f.strict && len(absent) > 0 {
 		return fail(fmt.Errorf("GENAISTORE_STRICT=1, and these servers are missing: %s", strings.Join(absent, ", ")))
 	}
 	return 0
+}
+
+// keepReport writes the table of every check next to the servers, where CI finds it.
+func (f *fleet) keepReport() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(string(f.cache), 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(string(f.cache), "report-"+filepath.Base(dir)+".md")
+	return path, os.WriteFile(path, []byte(f.report.markdown()), 0o644)
 }

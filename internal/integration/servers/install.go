@@ -77,6 +77,9 @@ func (c cache) install(ctx context.Context, s *server) (bool, error) {
 	if err := s.install(ctx, dir); err != nil {
 		return false, err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // other users may run what is there
+		return false, err
+	}
 	if err := os.Rename(dir, final); err != nil {
 		return false, err
 	}
@@ -95,9 +98,9 @@ func runEnv(ctx context.Context, dir string, env []string, program string, args 
 
 func output(ctx context.Context, dir string, env []string, program string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
-	var stdout, all bytes.Buffer
+	var stdout, stderr bytes.Buffer
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, &all), &all
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = 10 * time.Second
 	tie(cmd)
 	cmd.Cancel = func() error { return kill(cmd.Process.Pid) }
@@ -105,7 +108,7 @@ func output(ctx context.Context, dir string, env []string, program string, args 
 		return nil, fmt.Errorf("%s: %w", program, err)
 	}
 	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, tail(all.String(), 15))
+		return nil, fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, tail(stdout.String()+"\n"+stderr.String(), 15))
 	}
 	return stdout.Bytes(), nil
 }

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -17,8 +16,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
-
-func signalsIgnored() { signal.Ignore(syscall.SIGTERM) }
 
 // taken is a port on which something else answers.
 func taken(t *testing.T) int {

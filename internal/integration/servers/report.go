@@ -26,11 +26,11 @@ func (o outcome) String() string { return [...]string{"ok", "known gap", "skippe
 
 // An entry is one test on one server.
 type entry struct {
-	test   string
-	server Name
-	outcome
-	note   string
-	absent bool // the server was
+	test    string
+	server  Name
+	outcome outcome
+	note    string
+	absent  bool // the server was
 }
 
 // A report collects what ran where. Every client handed out puts the test that took
@@ -158,7 +158,7 @@ func (r *report) text(isolated bool) string {
 	}
 	rows := map[key]*[outcomes]int{}
 	var total [outcomes]int
-	notes := map[outcome]map[string]int{gapped: {}, skipped: {}}
+	notes := map[outcome]map[string][]string{gapped: {}, skipped: {}}
 	for _, e := range r.entries {
 		suite, _, _ := strings.Cut(e.test, "/")
 		k := key{suite, e.server}
@@ -167,11 +167,9 @@ func (r *report) text(isolated bool) string {
 		}
 		rows[k][e.outcome]++
 		total[e.outcome]++
-		switch e.outcome {
-		case gapped:
-			notes[gapped][fmt.Sprintf("%s: %s: %s", title(e.server), checkOf(e.test), e.note)]++
-		case skipped:
-			notes[skipped][fmt.Sprintf("%s: %s", title(e.server), e.note)]++
+		if byNote, ok := notes[e.outcome]; ok {
+			note := title(e.server) + ": " + e.note
+			byNote[note] = append(byNote[note], checkOf(e.test))
 		}
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -187,11 +185,12 @@ func (r *report) text(isolated bool) string {
 	table.Flush()
 	for _, o := range []outcome{gapped, skipped} {
 		for _, note := range slices.Sorted(maps.Keys(notes[o])) {
-			fmt.Fprintf(&b, "%s: %s", o, note)
-			if n := notes[o][note]; n > 1 {
-				fmt.Fprintf(&b, " (%d tests)", n)
+			checks := notes[o][note]
+			if len(checks) == 1 {
+				fmt.Fprintf(&b, "%s: %s (%s)\n", o, note, checks[0])
+			} else {
+				fmt.Fprintf(&b, "%s: %s (%d tests)\n", o, note, len(checks))
 			}
-			b.WriteString("\n")
 		}
 	}
 	return b.String()

@@ -93,6 +93,15 @@ func all() []*server {
 	return []*server{dynamoDBLocal(), moto(), versitygw(), versitygwTLS(), minIO(), s3Mock(), localS3()}
 }
 
+// Names lists the local servers.
+func Names() []Name {
+	var names []Name
+	for _, s := range all() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
 func byName(name Name) *server {
 	for _, s := range all() {
 		if s.name == name {
