@@ -127,14 +127,13 @@ func underLate(t *testing.T, w world) {
 	write(t, w.a, "file", "old")
 	l := w.lock(t, w.a, "lock", nil)
 	reads := 0
-	r := endless{func() { reads++ }}
-	_, err := w.a.WriteFile(t.Context(), "file", readFunc(func(p []byte) (int, error) {
-		if reads == 3 {
-			unlock(t, l)
-			return 0, io.EOF
+	_, err := w.a.WriteFile(t.Context(), "file", endless{func() error {
+		if reads++; reads < 3 {
+			return nil
 		}
-		return r.Read(p)
-	}), &fsshare.WriteOptions{Under: l})
+		unlock(t, l)
+		return io.EOF
+	}}, &fsshare.WriteOptions{Under: l})
 	wantErr(t, "WriteFile under a lock given back while it read", err, fsshare.ErrLost)
 	wantEqual(t, "file", read(t, w.b, "file"), "old")
 }

@@ -142,11 +142,14 @@ func writeFails(t *testing.T, w world) {
 	wantEqual(t, "the file after a repeat", read(t, w.b, "d/file"), "newer")
 }
 
-// endless yields bytes for ever, and calls at before each Read.
-type endless struct{ at func() }
+// endless yields bytes for as long as at, which it calls before each Read, has
+// no error.
+type endless struct{ at func() error }
 
 func (e endless) Read(p []byte) (int, error) {
-	e.at()
+	if err := e.at(); err != nil {
+		return 0, err
+	}
 	return copy(p, "more"), nil
 }
 
@@ -154,10 +157,14 @@ func writeCanceled(t *testing.T, w world) {
 	write(t, w.a, "file", "old")
 	ctx, cancel := context.WithCancel(w.limit(t))
 	reads := 0
-	_, err := w.a.WriteFile(ctx, "file", endless{func() {
-		if reads++; reads == 3 {
+	_, err := w.a.WriteFile(ctx, "file", endless{func() error {
+		switch reads++; reads {
+		case 3:
 			cancel()
+		case 1000:
+			return errors.New("the context is not heeded")
 		}
+		return nil
 	}}, nil)
 	wantErr(t, "WriteFile", err, context.Canceled)
 	wantEqual(t, "the file", read(t, w.b, "file"), "old")
@@ -237,23 +244,30 @@ func mustMakeRace(t *testing.T, w world) {
 	for round := range 10 {
 		name := fmt.Sprintf("file%d", round)
 		var won sync.Map
-		var wg sync.WaitGroup
-		for i := range 8 {
-			wg.Go(func() {
-				s := w.a
-				if i%2 == 1 {
-					s = w.b
+		var reading sync.WaitGroup
+		reading.Add(8)
+		w.both(4, func(i int, s fsshare.Share) {
+			data := strings.NewReader(fmt.Sprint("writer ", i))
+			begun := false
+			r := readFunc(func(p []byte) (int, error) {
+				if !begun { // the file is absent for all of them
+					begun = true
+					reading.Done()
+					reading.Wait()
 				}
-				data := fmt.Sprint("writer ", i)
-				_, err := s.WriteFile(t.Context(), name, strings.NewReader(data), &fsshare.WriteOptions{MustMake: true})
-				if err == nil {
-					won.Store(data, true)
-				} else if !errors.Is(err, fsshare.ErrConflict) {
-					t.Errorf("WriteFile = %v, want nil or ErrConflict", err)
-				}
+				return data.Read(p)
 			})
-		}
-		wg.Wait()
+			_, err := s.WriteFile(t.Context(), name, r, &fsshare.WriteOptions{MustMake: true})
+			if !begun {
+				t.Errorf("WriteFile of an absent file = %v, and read nothing", err)
+				reading.Done()
+			}
+			if err == nil {
+				won.Store(fmt.Sprint("writer ", i), true)
+			} else if !errors.Is(err, fsshare.ErrConflict) {
+				t.Errorf("WriteFile = %v, want nil or ErrConflict", err)
+			}
+		})
 		n := 0
 		won.Range(func(any, any) bool { n++; return true })
 		if _, ok := won.Load(read(t, w.b, name)); !ok || n != 1 {

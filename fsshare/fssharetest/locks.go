@@ -166,20 +166,30 @@ type result struct {
 	err  error
 }
 
-func noPassing(t *testing.T, w world) {
-	first := w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true})
-	waiter := await(w.limit(t), t, w.b, nil)
-	// The waiter is on its way: from some moment on, no shared lock passes it.
+// untilKept waits for the moment from which on one that waits for the exclusive
+// lock keeps shared ones from passing.
+func (w world) untilKept(t *testing.T, s fsshare.Share) {
+	t.Helper()
 	w.eventually(t, "a shared Try that is kept from passing", func() bool {
-		l := w.try(t, w.a, "lock", fsshare.LockOptions{Shared: true})
+		l := w.try(t, s, "lock", fsshare.LockOptions{Shared: true})
 		if l != nil {
 			unlock(t, l)
 		}
 		return l == nil
 	})
+}
+
+func noPassing(t *testing.T, w world) {
+	first := w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true})
+	waiter := await(w.limit(t), t, w.b, nil)
+	w.untilKept(t, w.a)
+	later := await(w.limit(t), t, w.a, &fsshare.LockOptions{Shared: true})
+	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
 	select {
 	case r := <-waiter:
 		t.Fatalf("an exclusive lock was given beside a shared one (%v)", r.err)
+	case r := <-later:
+		t.Fatalf("a shared lock passed an exclusive one (%v)", r.err)
 	default:
 	}
 	unlock(t, first)
@@ -188,7 +198,10 @@ func noPassing(t *testing.T, w world) {
 		t.Fatalf("Lock = %v", r.err)
 	}
 	unlock(t, r.lock)
-	unlock(t, w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true}))
+	if r = <-later; r.err != nil {
+		t.Fatalf("Lock = %v", r.err)
+	}
+	unlock(t, r.lock)
 }
 
 func waiting(t *testing.T, w world) {
@@ -251,36 +264,35 @@ func waitingMix(t *testing.T, w world) {
 
 func fairness(t *testing.T, w world) {
 	const total = 90
-	counts := make([]int, 3)
-	var sum atomic.Int32
-	var wg sync.WaitGroup
+	var turns atomic.Int32
 	ctx := w.limit(t)
-	for i, s := range []fsshare.Share{w.a, w.b, w.a} {
+	var wg sync.WaitGroup
+	for _, s := range []fsshare.Share{w.a, w.b, w.a} {
 		wg.Go(func() {
-			for sum.Load() < total {
+			mine, passed := int32(0), int32(0)
+			for turns.Load() < total {
+				before := turns.Load()
 				l, err := s.Lock(ctx, "lock", nil)
 				if err != nil {
 					t.Errorf("Lock = %v", err)
 					return
 				}
-				counts[i]++ // under the lock
-				sum.Add(1)
+				mine++
+				passed += turns.Add(1) - 1 - before
 				rest(ctx, 2*time.Millisecond)
 				if err := l.Unlock(); err != nil {
 					t.Errorf("Unlock = %v", err)
 					return
 				}
 			}
+			// In turn, two others go first. Without turns, whoever has just unlocked
+			// locks again, and the others see dozens go first.
+			if passed > 6*max(mine, 1) {
+				t.Errorf("one of three had %d of %d turns, and was passed by %d", mine, total, passed)
+			}
 		})
 	}
 	wg.Wait()
-	// A third each is perfect. A lock without turns gives nearly all to one.
-	if most := max(counts[0], counts[1], counts[2]); most > total/2 {
-		t.Errorf("of %d turns three had %v", total, counts)
-	}
-	if least := min(counts[0], counts[1], counts[2]); least < total/6 {
-		t.Errorf("of %d turns three had %v", total, counts)
-	}
 }
 
 func waitingCanceled(t *testing.T, w world) {
@@ -309,8 +321,9 @@ func waitingCanceledShared(t *testing.T, w world) {
 	w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true})
 	ctx, cancel := context.WithCancel(w.limit(t))
 	waiter := await(ctx, t, w.b, nil)
-	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
+	w.untilKept(t, w.a)
 	behind := await(w.limit(t), t, w.a, &fsshare.LockOptions{Shared: true})
+	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
 	cancel()
 	wantErr(t, "Lock", (<-waiter).err, context.Canceled)
 	r := <-behind
