@@ -1,6 +1,7 @@
 # `make` is the whole truth: what it accepts can be committed, and .ci/run calls
 # it. Targets run in each module of the repository, the root and those nested in
 # it; the tools are pinned in internal/tools, which no other module requires.
+module  = github.com/genaistore/genaistore
 modules = $(filter-out internal/tools/,$(dir $(shell git ls-files '*go.mod')))
 tool    = go tool -modfile=$(CURDIR)/internal/tools/go.mod
 each    = @failed=; for m in $(modules); do echo "== $@ $$m"; (cd $$m && $(1)) || failed="$$failed $$m"; done; \
@@ -44,8 +45,13 @@ readme: # the Go in README files, as it stands in the files it is taken from
 cover:
 	go test -coverpkg=./... -coverprofile=cover.out ./... && go tool cover -func=cover.out | tail -1
 
+# Compared with the files of the tag, not with what a proxy serves: so it works before
+# the tag is published, and without a network.
 api: # what a release would change for callers
-	@if tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null); then $(tool) gorelease -base=$$tag; \
+	@if tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null); then set -e; \
+		old=$(CURDIR)/.cache/api/$$tag; mkdir -p $$old; git archive $$tag | tar -x -C $$old; \
+		(cd $$old && $(tool) apidiff -m -w $$old.export $(module)); \
+		echo "api: changes since $$tag"; $(tool) apidiff -m $$old.export $(module); \
 	else echo "api: no tag yet, so there is no release to compare with"; fi
 
 vuln: # known vulnerabilities in what we call
