@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/internal/integration/servers"
 )
@@ -452,4 +453,43 @@ func typedErrors(b *bucket) error {
 	}
 	_, notEmpty := b.DeleteBucket(b.t.Context(), &s3.DeleteBucketInput{Bucket: b.name})
 	return errors.Join(failsAs[*types.NoSuchKey](noKey), failsWith(noBucket, "NoSuchBucket"), failsWith(notEmpty, "BucketNotEmpty"))
+}
+
+// A transport that keeps the header of the last request.
+type recorder struct {
+	s3.HTTPClient
+
+	header http.Header
+}
+
+func (r *recorder) Do(req *http.Request) (*http.Response, error) {
+	r.header = req.Header.Clone()
+	return r.HTTPClient.Do(req)
+}
+
+// A configuration made by hand has no default for checksums: forget them, and every
+// test here would pass without any.
+func TestClientsSendChecksums(t *testing.T) {
+	for name, c := range map[string]struct {
+		client func(testing.TB) *s3.Client
+		header string
+	}{
+		"over HTTP in a header":   {servers.Versitygw, "X-Amz-Checksum-Crc32"},
+		"over HTTPS in a trailer": {servers.VersitygwTLS, "X-Amz-Trailer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if servers.OnAWS(t) {
+				t.Skip("AWS is only spoken to over HTTPS")
+			}
+			b, err := newBucket(t, c.client(t))
+			require.NoError(t, err)
+			var sent *recorder
+			_, err = b.PutObject(t.Context(), &s3.PutObjectInput{Bucket: b.name, Key: new("k"), Body: strings.NewReader("one")}, func(o *s3.Options) {
+				sent = &recorder{HTTPClient: o.HTTPClient}
+				o.HTTPClient = sent
+			})
+			require.NoError(t, err)
+			require.NotEmpty(t, sent.header.Get(c.header), sent.header)
+		})
+	}
 }
