@@ -136,24 +136,33 @@ func TestQueryIsExact(t *testing.T) {
 			n := 300 + d.IntN(300)
 			vs := make([]vectors.Vector, n)
 			for i := range vs {
-				vs[i] = vectors.Vector{Key: fmt.Sprint(i), Data: gaussian(d, dimension)}
+				vs[i] = vectors.Vector{Key: fmt.Sprint(i), Data: gaussian(d, dimension), Metadata: vectors.Metadata{"half": i%2 == 0}}
 			}
 			_, err := index.Put(t.Context(), vectors.Of(vs...), nil)
 			require.NoError(t, err)
 			for _, k := range []int{1, 10, n - 1, n + 1} {
 				q := vectors.Query{Vector: gaussian(d, dimension), TopK: k}
-				want := make([]float64, n)
-				for i := range want {
-					want[i] = distance64(metric, q.Vector, vs[i].Data)
-				}
-				slices.Sort(want)
-				found := matches(t, index, q)
-				require.Len(t, found, min(k, n))
-				for i, m := range found {
-					require.InDelta(t, want[i], m.Distance, 1e-5*(1+want[i]), "%s of %d, match %d", metric, dimension, i)
-				}
+				requireExact(t, index, vs, metric, q)
+				q.Filter = vectors.Equal("half", true)
+				requireExact(t, index, vs, metric, q)
 			}
 		}
+	}
+}
+
+func requireExact(t *testing.T, index vectors.Index, vs []vectors.Vector, metric vectors.Metric, q vectors.Query) {
+	t.Helper()
+	var want []float64
+	for _, v := range vs {
+		if q.Filter.Match(v.Metadata) {
+			want = append(want, distance64(metric, q.Vector, v.Data))
+		}
+	}
+	slices.Sort(want)
+	found := matches(t, index, q)
+	require.Len(t, found, min(q.TopK, len(want)))
+	for i, m := range found {
+		require.InDelta(t, want[i], m.Distance, 1e-5*(1+want[i]), "%s of %d, match %d", metric, len(q.Vector), i)
 	}
 }
 

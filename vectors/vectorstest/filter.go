@@ -203,9 +203,12 @@ func manyTerms(t *fixture) {
 func filterAfterWrites(t *fixture) {
 	t.put(v("a", md{"color": "red", "tags": []string{"x", "x", "y"}}), v("b", md{"color": "red"}), v("c", md{"color": "blue"}))
 	t.put(v("a", md{"color": "blue"}))
+	t.put(v("b", md{"color": "red", "n": 5}), v("c", md{"color": "blue", "n": 6}))
+	t.put(v("b", md{"color": "red", "n": "5"}))
 	list := func(f vectors.Filter) []string { return t.list(&vectors.ListOptions{Filter: f}) }
 	t.same("red", list(vectors.Equal("color", "red")), []string{"b"})
 	t.same("blue", list(vectors.Equal("color", "blue")), []string{"a", "c"})
+	t.same("n of 1 or more", list(vectors.AtLeast("n", 1)), []string{"c"})
 	t.same("tagged x", list(vectors.Equal("tags", "x")), nil)
 	t.same("untagged", list(vectors.Missing("tags")), []string{"a", "b", "c"})
 	t.remove(vectors.Selection{Keys: []string{"b", "c"}})
@@ -217,7 +220,7 @@ func filterAfterWrites(t *fixture) {
 }
 
 func nothingInherited(t *fixture) {
-	for _, key := range []string{"a", "b", "c"} {
+	for _, key := range []string{"a", "b", "c", "stays"} {
 		t.put(v(key, md{"s": "x", "n": 1, "l": []string{"y", "z"}, "b": true}))
 	}
 	t.remove(vectors.Selection{Keys: []string{"a", "b", "c"}})
@@ -225,7 +228,7 @@ func nothingInherited(t *fixture) {
 	for _, f := range []vectors.Filter{
 		vectors.Equal("s", "x"), vectors.Equal("n", 1), vectors.AtLeast("n", 0), vectors.Equal("l", "z"), vectors.In("l", "y", "z"), vectors.Exists("b"), vectors.StartsWith("s", ""),
 	} {
-		t.same(fmt.Sprintf("List %+v", f), t.list(&vectors.ListOptions{Filter: f}), nil)
+		t.same(fmt.Sprintf("List %+v", f), t.list(&vectors.ListOptions{Filter: f}), []string{"stays"})
 	}
 	t.same("List Missing", t.list(&vectors.ListOptions{Filter: vectors.Missing("b")}), []string{"d", "e", "f"})
 }

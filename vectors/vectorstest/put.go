@@ -210,16 +210,16 @@ func putTwice(t *fixture) {
 }
 
 func skipEqual(t *fixture) {
-	t.put(v("same", md{"hash": "a"}), v("other", md{"hash": "a"}), v("type", md{"hash": "1"}), v("gone", md{"hash": "a"}), v("none", nil), v("list", md{"hash": []string{"a", "b"}}), v("order", md{"hash": []string{"a", "b"}}))
+	t.put(v("same", md{"hash": "a"}), v("other", md{"hash": "a"}), v("type", md{"hash": "1"}), v("gone", md{"hash": "a"}), v("none", nil), v("list", md{"hash": []string{"a", "b"}}), v("order", md{"hash": []string{"a", "b"}}), v("neither", nil))
 	next := []vectors.Vector{
 		v("same", md{"hash": "a", "new": true}), v("other", md{"hash": "b", "new": true}), v("type", md{"hash": 1, "new": true}), v("gone", md{"new": true}),
-		v("none", md{"hash": "a", "new": true}), v("list", md{"hash": []any{"a", "b"}, "new": true}), v("order", md{"hash": []any{"b", "a"}, "new": true}), v("fresh", md{"hash": "a", "new": true}),
+		v("none", md{"hash": "a", "new": true}), v("list", md{"hash": []any{"a", "b"}, "new": true}), v("order", md{"hash": []any{"b", "a"}, "new": true}), v("fresh", md{"hash": "a", "new": true}), v("neither", md{"new": true}),
 	}
 	report, err := t.index.Put(t.Context(), vectors.Of(next...), &vectors.PutOptions{SkipEqual: "hash"})
-	if err != nil || report.Done != 6 || report.Skipped != 2 {
-		t.Errorf("Put = %+v, %v, want six done and two skipped", report, err)
+	if err != nil || report.Done != 7 || report.Skipped != 2 {
+		t.Errorf("Put = %+v, %v, want seven done and two skipped", report, err)
 	}
-	t.same("List(new)", t.list(&vectors.ListOptions{Filter: vectors.Exists("new")}), []string{"other", "type", "gone", "none", "order", "fresh"})
+	t.same("List(new)", t.list(&vectors.ListOptions{Filter: vectors.Exists("new")}), []string{"other", "type", "gone", "none", "order", "fresh", "neither"})
 }
 
 func putKeepsNothing(t *fixture) {
