@@ -3,7 +3,10 @@ package memorytest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/genaistore/genaistore/memory"
 )
@@ -81,7 +84,8 @@ var alwaysCases = []testCase{
 		receipt := f.append(richEntry(), opts)
 		f.update(memory.Annotate{Record: receipt.Record.ID, Notes: richNotes()}, memory.SetLabels{"k": "v"})
 		all := &memory.WindowOptions{Scopes: memory.AllStates, Notes: true}
-		before := f.open(all)
+		// Made here and not read, as what is read could be what is spoiled.
+		want := memory.Record{ID: receipt.Record.ID, Time: receipt.Record.Time, RequestID: "r", Entry: richEntry(), Notes: richNotes()}
 		spoilRecord(&receipt.Record)
 		replay := f.append(richEntry(), opts)
 		spoilRecord(&replay.Record)
@@ -96,8 +100,37 @@ var alwaysCases = []testCase{
 		for _, m := range f.find(memory.Query{}) {
 			m.Head.Labels["k"] = "spoiled"
 		}
-		f.same(f.open(all), before, "the session")
-		f.equal(f.records(&memory.RangeOptions{Notes: true})[0], before.Records[0], "the record")
+		w = f.open(all)
+		f.equal(w.Records, []memory.Record{want}, "the records")
+		f.equal(w.States, richEntry().State.Set, "the states")
+		f.equal(w.Head.Labels, map[string]string{"k": "v"}, "the labels")
+		f.equal(f.records(&memory.RangeOptions{Notes: true}), []memory.Record{want}, "the records in a range")
+		f.equal(f.find(memory.Query{})[0].Head.Labels, map[string]string{"k": "v"}, "the labels in a listing")
+		byIntent := memory.Query{Intent: richNotes().Intent, Since: time.Now().Add(-time.Hour)}
+		f.eventually(func() bool { return len(f.find(byIntent)) == 1 }, "a record by intent")
+		for _, m := range f.find(byIntent) {
+			*m.Notes.Sentiment, m.Notes.Labels["k"] = 1, "spoiled"
+		}
+		f.equal(f.find(byIntent)[0].Notes, richNotes(), "the notes in a listing")
+	}},
+	{"a reader sees records in order while others rewind", func(f *fixture) {
+		first := f.say("a").Record.ID
+		stop := time.Now().Add(30 * time.Millisecond)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for more := true; more && !f.Failed(); more = time.Now().Before(stop) {
+					f.readInOrder()
+				}
+			})
+		}
+		for more := true; more && !f.Failed(); more = time.Now().Before(stop) {
+			for range 3 {
+				f.say("b")
+			}
+			f.update(memory.Rewind{To: first})
+		}
+		wg.Wait()
 	}},
 	{"a record in the hands of a caller does not change", func(f *fixture) {
 		id := f.append(richEntry(), nil).Record.ID
@@ -147,6 +180,27 @@ var alwaysCases = []testCase{
 		f.equal(len(f.open(nil).Head.Labels), 3, "labels")
 		f.sameKeys(f.find(memory.Query{}), f.key)
 	}},
+}
+
+// readInOrder reads beside a writer, not in the test's own goroutine.
+func (f *fixture) readInOrder() {
+	var all []memory.RecordID
+	for r, err := range f.store.Records(f.Context(), f.key, nil) {
+		if err != nil {
+			f.Error(err)
+			return
+		}
+		all = append(all, r.ID)
+	}
+	w, err := f.store.Open(f.Context(), f.key, nil)
+	if err != nil {
+		f.Error(err)
+	}
+	for _, got := range [][]memory.RecordID{all, ids(w.Records)} {
+		if !slices.IsSorted(got) || len(slices.Compact(got)) != len(got) || len(got) > 4 {
+			f.Errorf("ids %q: want the first and up to three after it", got)
+		}
+	}
 }
 
 // spoil changes everything that e refers to.

@@ -74,6 +74,14 @@ var forkCases = []testCase{
 		child.delete()
 		f.same(f.open(opts), before, "the parent after the fork was deleted")
 	}},
+	{"what is appended to a fork and to its parent does not meet", func(f *fixture) {
+		all := f.script(":a", ":b", ":c")
+		child := f.branch(all[0])
+		child.say("child")
+		f.say("parent")
+		f.equal(texts(f.records(nil)), []string{"a", "b", "c", "parent"}, "the records of the parent")
+		f.equal(texts(child.records(nil)), []string{"a", "child"}, "the records of the fork")
+	}},
 	{"a fork does not remember request ids", func(f *fixture) {
 		f.append(entry("", "a"), once("r"))
 		child := f.branch("")
