@@ -98,6 +98,22 @@ var everywhere = []promise{
 			prev = r
 		}
 	}},
+	{"what a rank gives is copied until all have come", func(x *fixture) {
+		data := []byte("data")
+		opts := &artifacts.PublishOptions{
+			ID: "i", Ranks: 2, Tags: map[string]string{"k": "v"}, Metrics: map[string]artifacts.Metric{"m": {Value: 1}},
+			Lineage: artifacts.Lineage{Parents: []artifacts.ID{x.id(7)}},
+			With:    []artifacts.Change{artifacts.SetAlias{Alias: "live"}, artifacts.Note{Tags: map[string]string{"n": "v"}}},
+		}
+		x.publish(artifacts.Files(map[string][]byte{"f": data}), opts)
+		data[0], opts.Tags["k"], opts.Metrics["m"] = 'x', "x", artifacts.Metric{}
+		opts.Lineage.Parents[0].Number, opts.With[0] = 1, artifacts.SetAlias{Alias: "x"}
+		opts.With[1].(artifacts.Note).Tags["n"] = "x"
+		x.publish(files("g", ""), &artifacts.PublishOptions{ID: "i", Ranks: 2, Rank: 1})
+		v := x.version(1)
+		want(x, "version", fmt.Sprint(v.Tags, v.Metrics["m"].Value, v.Lineage.Parents[0].Number, v.Aliases), "map[k:v n:v] 1 7 [live]")
+		want(x, "bytes", x.read(1, "f"), "data")
+	}},
 	{"what comes out is a copy", func(x *fixture) {
 		p := x.publish(files("f", "1"), &artifacts.PublishOptions{
 			Tags: map[string]string{"k": "v"}, Metrics: map[string]artifacts.Metric{"m": {Value: 1}},

@@ -128,5 +128,10 @@ var listing = []promise{
 			all++
 		}
 		want(x, "versions", all, 6)
+		all = 0
+		for range records {
+			all++
+		}
+		want(x, "records", all, len(x.history(nil)))
 	}},
 }

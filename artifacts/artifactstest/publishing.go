@@ -121,10 +121,11 @@ var publishing = []promise{
 			wg    sync.WaitGroup
 			mu    sync.Mutex
 			first int
+			start = barrier(16)
 		)
 		for i := range 16 {
 			wg.Go(func() {
-				p, err := x.Publish(x.Context(), x.name, files("f", fmt.Sprint(i)), &artifacts.PublishOptions{ID: "the one"})
+				p, err := x.Publish(x.Context(), x.name, oddFS{files("f", fmt.Sprint(i)), map[string]oddity{"f": {reading: start}}}, &artifacts.PublishOptions{ID: "the one"})
 				if err != nil || p.Version.ID.Number != 1 {
 					x.Errorf("Publish = %v, %v, want version 1", p.Version.ID, err)
 				}
@@ -177,8 +178,9 @@ var publishing = []promise{
 	}},
 	{"one of 16 that expect the same next number wins", func(x *fixture) {
 		x.versions(1)
+		start := barrier(16)
 		won := x.race(16, func(i int) error {
-			_, err := x.Publish(x.Context(), x.name, files("f", fmt.Sprint(i)), &artifacts.PublishOptions{IfNext: 2})
+			_, err := x.Publish(x.Context(), x.name, oddFS{files("f", fmt.Sprint(i)), map[string]oddity{"f": {reading: start}}}, &artifacts.PublishOptions{IfNext: 2})
 			return err
 		})
 		want(x, "winners", won, 1)
@@ -269,6 +271,26 @@ var publishing = []promise{
 func (x *fixture) versions2() {
 	x.Helper()
 	x.publish(files("w", "another"), nil)
+}
+
+// barrier returns a function for the reads of n publications: all have begun
+// before the first goes on, or a second is over.
+func barrier(n int) func() {
+	var (
+		mu  sync.Mutex
+		all = make(chan struct{})
+	)
+	return func() {
+		mu.Lock()
+		if n--; n == 0 {
+			close(all)
+		}
+		mu.Unlock()
+		select {
+		case <-all:
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // race runs do n times at once and counts those that win. The others must fail

@@ -50,6 +50,15 @@ var reading = []promise{
 		if n, err := f.ReadAt(buf, -1); n != 0 || err == nil {
 			x.Errorf("ReadAt before the start = %d, %v, want an error", n, err)
 		}
+		if _, err := f.Seek(3, io.SeekStart); err != nil {
+			x.Fatal(err)
+		}
+		if _, err := f.ReadAt(buf, 100); err != nil {
+			x.Fatal(err)
+		}
+		if n, err := io.ReadFull(f, buf[:2]); err != nil || string(buf[:2]) != "34" {
+			x.Errorf("Read after a ReadAt = %d, %v, %q, want what follows the Seek", n, err, buf[:2])
+		}
 		if at, err := f.Seek(-5, io.SeekEnd); at != int64(len(data))-5 || err != nil {
 			x.Errorf("Seek = %d, %v", at, err)
 		}
