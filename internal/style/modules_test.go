@@ -71,12 +71,12 @@ func modules(repo repository) []string {
 }
 
 // folderReasons wants the path of each package in docs/DESIGN.md, down to the
-// second folder; suites and examples explain themselves.
+// second folder; suites, examples and adapters explain themselves.
 func folderReasons(repo repository) []string {
 	wanted := map[string]bool{}
 	for _, src := range repo.sources {
-		if parts := strings.Split(src.folder(), "/"); parts[0] == "examples" {
-			wanted["examples"] = true
+		if parts := strings.Split(src.folder(), "/"); parts[0] == "examples" || parts[0] == "adapters" {
+			wanted[parts[0]] = true
 		} else if parts[0] != "." && !isSuite(src.folder()) {
 			wanted[strings.Join(parts[:min(2, len(parts))], "/")] = true
 		}
