@@ -88,7 +88,8 @@ func Example_lostLock() {
 	// unlock: <nil>
 }
 
-// Try does not wait; who has the lock is known to Inspect.
+// Try does not wait, Wait bounds it (a deadline on the context would end the lock's
+// own context as well); who has the lock is known to Inspect.
 func Example_whoHoldsIt() {
 	ctx := context.Background()
 	var share fsshare.InMemory

@@ -76,9 +76,9 @@ type Share interface {
 	Remove(ctx context.Context, name string) error
 
 	// Lock takes the lock, waiting in turn until ctx ends: one that locks again and
-	// again gets no more than its share. With opts.Try it does not wait, and
-	// ErrConflict says that another has it, or waits for it. Locks are not
-	// reentrant: a second Lock of the same name waits for the first, also in one
+	// again gets no more than its share. With opts.Try it does not wait, with
+	// opts.Wait no longer than that: then ErrConflict says that another has it, or
+	// waits for it. Locks are not reentrant: a second Lock of the same name waits for the first, also in one
 	// process. Shared locks admit each other; one that waits for an exclusive lock
 	// keeps later shared ones from passing it. The lock lives until Unlock, not
 	// until ctx ends.
@@ -164,8 +164,11 @@ type Info struct {
 
 // LockOptions adjusts a Lock. A nil *LockOptions means exclusive, waiting.
 type LockOptions struct {
-	Try     bool
-	Shared  bool
+	Try    bool
+	Shared bool
+	// Wait bounds the waiting; there is no bound but the context's if it is zero. A
+	// context with a deadline would bound how long the lock's own context lives too.
+	Wait    time.Duration
 	Purpose string // for people who ask who holds it; at most [MaxPurpose] bytes
 }
 
@@ -180,7 +183,11 @@ func (o *LockOptions) WithDefaults() LockOptions {
 // Validate reports an error that matches [ErrInvalid] unless a Share can act on
 // o. It accepts a nil receiver.
 func (o *LockOptions) Validate() error {
-	return validateText("purpose", o.WithDefaults().Purpose, MaxPurpose)
+	opts := o.WithDefaults()
+	if opts.Wait < 0 || opts.Try && opts.Wait > 0 {
+		return fmt.Errorf("%w: a wait of %v: at least 0, and none with Try", ErrInvalid, opts.Wait)
+	}
+	return validateText("purpose", opts.Purpose, MaxPurpose)
 }
 
 // A Status is what is known about a lock.

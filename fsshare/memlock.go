@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // A lockRecord is what an InMemory knows about one lock.
@@ -51,14 +52,42 @@ func (m *InMemory) Lock(ctx context.Context, lock string, opts *LockOptions) (Lo
 		l.cancel(nil)
 		return nil, wrap("lock", lock, err)
 	}
-	select {
-	case <-l.granted:
-		return l, nil
-	case <-ctx.Done():
+	if err := l.wait(ctx); err != nil {
 		m.abandon(l)
 		l.cancel(nil)
-		return nil, wrap("lock", lock, ended(ctx))
+		return nil, wrap("lock", lock, err)
 	}
+	return l, nil
+}
+
+// wait returns nil when the lock is held.
+func (l *memLock) wait(ctx context.Context) error {
+	var late <-chan time.Time // never, if there is no bound
+	if l.options.Wait > 0 {
+		timer := time.NewTimer(l.options.Wait)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-l.granted:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	case <-late:
+		return l.share.busy(l.rec)
+	}
+}
+
+// busy says who is in the way.
+func (m *InMemory) busy(rec *lockRecord) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return rec.busy()
+}
+
+func (rec *lockRecord) busy() error {
+	h := rec.holder
+	return fmt.Errorf("%w: held or waited for by another, last exclusively by %s %s %q", ErrConflict, h.Host, h.Process, h.Purpose)
 }
 
 // enqueue puts l into the queue of its lock and serves the queue, so that l is
@@ -75,8 +104,7 @@ func (m *InMemory) enqueue(l *memLock) error {
 		m.locks[l.name] = l.rec
 	}
 	if l.options.Try && (len(l.rec.queue) > 0 || !l.rec.admits(l)) {
-		return fmt.Errorf("%w: held or waited for by another, last by %s %s %q",
-			ErrConflict, l.rec.holder.Host, l.rec.holder.Process, l.rec.holder.Purpose)
+		return l.rec.busy()
 	}
 	l.rec.queue = append(l.rec.queue, l)
 	m.serve(l.rec)

@@ -25,6 +25,7 @@ var lockCases = []promise{
 	{"shared and exclusive waiters all get their turn", waitingMix},
 	{"one that locks again and again gets no more than its share", fairness},
 	{"a waiting Lock ends with its context and leaves no trace", waitingCanceled},
+	{"Wait bounds the waiting and not the lock's context", waitBound},
 	{"a waiting exclusive Lock that ends lets shared ones pass", waitingCanceledShared},
 	{"a lock outlives the context of Lock", outlives},
 	{"tokens grow with each exclusive holder, on any client", tokens},
@@ -315,6 +316,34 @@ func waitingCanceled(t *testing.T, w world) {
 	w.eventually(t, "the lock, after all who waited gave up", func() bool {
 		return w.try(t, w.b, "lock", fsshare.LockOptions{}) != nil
 	})
+}
+
+func waitBound(t *testing.T, w world) {
+	first := w.lock(t, w.a, "lock", nil)
+	for _, opts := range []fsshare.LockOptions{{Wait: time.Nanosecond}, {Wait: 20 * time.Millisecond, Shared: true}} {
+		_, err := w.b.Lock(w.limit(t), "lock", &opts)
+		wantErr(t, fmt.Sprintf("Lock(%+v)", opts), err, fsshare.ErrConflict)
+	}
+	for _, opts := range []fsshare.LockOptions{{Wait: -1}, {Wait: time.Second, Try: true}} {
+		_, err := w.b.Lock(w.limit(t), "other", &opts)
+		wantErr(t, fmt.Sprintf("Lock(%+v)", opts), err, fsshare.ErrInvalid)
+	}
+	waiter := await(w.limit(t), t, w.b, &fsshare.LockOptions{Wait: w.opts.Patience})
+	unlock(t, first)
+	r := <-waiter
+	if r.err != nil {
+		t.Fatalf("Lock = %v", r.err)
+	}
+	unlock(t, r.lock)
+	wait := 500 * time.Millisecond
+	l := w.lock(t, w.a, "lock", &fsshare.LockOptions{Wait: wait})
+	rest(t.Context(), wait+10*time.Millisecond)
+	if err := l.Context().Err(); err != nil {
+		t.Errorf("the lock's context when Wait has passed: %v", err)
+	}
+	if err := l.Check(t.Context()); err != nil {
+		t.Errorf("Check when Wait has passed = %v", err)
+	}
 }
 
 func waitingCanceledShared(t *testing.T, w world) {
