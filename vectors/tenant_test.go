@@ -195,3 +195,31 @@ func TestTenantsShareAZeroIndex(t *testing.T) {
 	_, err = b.Put(t.Context(), vectors.Of(vectors.Vector{Key: "k", Data: []float32{1, 2, 3}}), nil)
 	require.ErrorIs(t, err, vectors.ErrInvalid)
 }
+
+// Names and keys of the same few pieces: if one could be taken for another, two
+// of these would share a place.
+func TestEveryTenantAndKeyHasAPlaceOfItsOwn(t *testing.T) {
+	pieces := []string{"", "a", "/", "a/", "/a", "a/a", "%2F", "a%2F", "%2Fa", "//", "%", "%25", ".", "..", "../a", "é", "%C3%A9", "_", "A"}
+	shared := newInMemory(t, vectors.Schema{Dimension: 1})
+	n := 0
+	for _, tenant := range pieces {
+		index, err := vectors.Tenant(shared, tenant)
+		require.NoError(t, err)
+		for _, key := range pieces[1:] {
+			_, err := index.Put(t.Context(), vectors.Of(vectors.Vector{Key: key, Data: []float32{1}, Metadata: vectors.Metadata{"of": tenant}}), nil)
+			require.NoError(t, err)
+			n++
+		}
+	}
+	require.Len(t, everything(t, shared), n)
+	for _, tenant := range pieces {
+		index, err := vectors.Tenant(shared, tenant)
+		require.NoError(t, err)
+		require.ElementsMatch(t, pieces[1:], listed(t, index, nil))
+		for _, key := range pieces[1:] {
+			found, err := index.Get(t.Context(), []string{key}, nil)
+			require.NoError(t, err)
+			require.Equal(t, []vectors.Vector{{Key: key, Metadata: vectors.Metadata{"of": tenant}}}, found)
+		}
+	}
+}
