@@ -83,13 +83,14 @@ func TreeDigest(size int64, leaves [][sha256.Size]byte) string {
 
 // ContentDigest returns the digest of a version with these files: "sha256:" and
 // 64 hexadecimal digits, of SHA-256 over a line "digest size media-type path" for
-// each file in the order of paths, quoted as %q. Two versions with the same files have
-// the same digest.
+// each file in the order of paths. Media type and path are quoted as %+q does it,
+// which needs no table of Unicode that a later Go might change. Two versions with
+// the same files have the same digest.
 func ContentDigest(files []FileInfo) string {
 	files = slices.SortedFunc(slices.Values(files), func(a, b FileInfo) int { return cmp.Compare(a.Path, b.Path) })
 	h := sha256.New()
 	for _, f := range files {
-		_, _ = fmt.Fprintf(h, "%s %d %q %q\n", f.Digest, f.Size, f.MediaType, f.Path)
+		_, _ = fmt.Fprintf(h, "%s %d %+q %+q\n", f.Digest, f.Size, f.MediaType, f.Path)
 	}
 	return digestPrefix + hex.EncodeToString(h.Sum(nil))
 }

@@ -59,6 +59,9 @@ func TestAContentDigestIsOfPathsInOrderAndCannotBeForged(t *testing.T) {
 	a, b := artifacts.FileInfo{Path: "a", Digest: "d1", Size: 1, MediaType: "m"}, artifacts.FileInfo{Path: "b", Digest: "d2", Size: 2}
 	sum := sha256.Sum256([]byte("d1 1 \"m\" \"a\"\nd2 2 \"\" \"b\"\n"))
 	require.Equal(t, fmt.Sprintf("sha256:%x", sum), artifacts.ContentDigest([]artifacts.FileInfo{b, a}))
+	odd := artifacts.FileInfo{Path: "ä/\u2028", Digest: "d", MediaType: "é"}
+	sum = sha256.Sum256([]byte(`d 0 "\u00e9" "\u00e4/\u2028"` + "\n"))
+	require.Equal(t, fmt.Sprintf("sha256:%x", sum), artifacts.ContentDigest([]artifacts.FileInfo{odd}))
 	list := []artifacts.FileInfo{b, a}
 	artifacts.ContentDigest(list)
 	require.Equal(t, []artifacts.FileInfo{b, a}, list, "the argument keeps its order")

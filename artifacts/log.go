@@ -280,7 +280,7 @@ func (d *draft) before(alias string) []int64 {
 	if past, has := d.past[alias]; has {
 		return past
 	}
-	return slices.Clip(d.log.past[alias])
+	return d.log.past[alias]
 }
 
 // move points alias at a version that is live, or nowhere for 0.
@@ -290,7 +290,8 @@ func (d *draft) move(alias string, to int64) {
 		return
 	}
 	if from != 0 {
-		d.past[alias] = append(slices.Clip(d.before(alias)), from)
+		// In place: a log that is not changed after all ends before what is added.
+		d.past[alias] = append(d.before(alias), from)
 		// What an alias points at cannot be deleted, so it can be edited.
 		_ = d.edit(from, func(e *entry) { e.Aliases = without(e.Aliases, alias) })
 	}

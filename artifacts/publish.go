@@ -12,7 +12,9 @@ import (
 type PublishOptions struct {
 	// ID makes the Publish happen once: a job and a step, an execution id. It is
 	// remembered as long as the name has a log, also when the version is deleted.
-	// Needed with Ranks. Empty means a fresh one. At most [MaxText] bytes.
+	// Needed with Ranks; where a job that was started again writes other bytes, the
+	// count of its starts belongs into it, or parts of two lives become one version.
+	// Empty means a fresh one. At most [MaxText] bytes.
 	ID string
 	// IfNext asks that the version gets this number: nobody published since the
 	// caller looked. ErrConflict otherwise. Zero asks nothing. Each rank asks for

@@ -15,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits that every store keeps. They are the library's own: S3 keys hold 1,024
-// bytes, and a manifest of the most files stays under 64 MiB.
+// Limits that every store keeps. They are the library's own: an S3 key holds 1,024
+// bytes, a manifest is read as a whole, and a record is one small object.
 const (
 	MaxSegment  = 128     // bytes in one segment of a name
 	MaxName     = 512     // bytes of a name as tenant/path, see [Name]
