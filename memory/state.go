@@ -9,12 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// State is what is known beside the log, a value a key. Keys are 1 to 1024 bytes
-// of UTF-8. Values are nil, string,
-// float64, bool, []any and map[string]any of these, as encoding/json decodes
-// them; every other number type is accepted and comes back as float64, also
-// from the in-memory store. Integers that a float64 cannot hold, beyond 2^53, NaN
-// and infinities are ErrInvalid. Empty lists and maps come back empty, not nil.
+// State is what is known beside the log, a value a key. Keys are 1 to 1024 bytes of
+// UTF-8. Values are nil, string, float64, bool, []any and map[string]any of these, as
+// encoding/json decodes them, at most [MaxNesting] deep; every other number type is
+// accepted and comes back as float64, also from the in-memory store. Integers that a
+// float64 cannot hold, beyond 2^53, NaN and infinities are ErrInvalid. Empty lists and
+// maps come back empty, not nil.
 type State map[string]any
 
 // States are the three states that a session sees. They are separate: no key

@@ -14,7 +14,8 @@ import (
 
 // A live session is what the runner holds: a copy, kept up to date by AppendEvent.
 type live struct {
-	key memory.Key
+	owner *Sessions
+	key   memory.Key
 
 	mu      sync.RWMutex
 	events  []*session.Event

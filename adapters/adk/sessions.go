@@ -126,7 +126,7 @@ func (s *Sessions) open(ctx context.Context, key memory.Key, opts memory.WindowO
 	if err != nil {
 		return nil, err
 	}
-	l := &live{key: key, state: join(w.States), updated: w.Head.Active, seen: w.Bookmark, events: []*session.Event{}}
+	l := &live{owner: s, key: key, state: join(w.States), updated: w.Head.Active, seen: w.Bookmark, events: []*session.Event{}}
 	for _, r := range w.Records {
 		events, err := decode(r)
 		if err != nil {
@@ -207,6 +207,7 @@ func (s *Sessions) AppendEvent(ctx context.Context, cur session.Session, event *
 		return fmt.Errorf("append event: %w", err)
 	}
 	l, ours := cur.(*live)
+	ours = ours && l.owner == s // another store could not read the bookmark
 	opts := &memory.AppendOptions{MustExist: true}
 	if ours {
 		opts.After = l.bookmark()

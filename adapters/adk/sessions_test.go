@@ -344,6 +344,10 @@ func TestASessionOfAnotherTypeWillDo(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "v", v)
 	require.Equal(t, 1, get(t, s).Events().Len())
+
+	elsewhere := adk.NewSessions(new(memory.InMemory), nil)
+	create(t, elsewhere, "s", nil)
+	require.NoError(t, elsewhere.AppendEvent(t.Context(), live, event), "a session of another service")
 }
 
 func TestALiveSessionMayBeUsedAtTheSameTime(t *testing.T) {
@@ -368,4 +372,41 @@ func TestALiveSessionMayBeUsedAtTheSameTime(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, 16, live.Events().Len())
 	require.Equal(t, 16, get(t, s).Events().Len())
+}
+
+// What is stored is messages as other frameworks know them, not a blob.
+func TestOthersReadWhatWasStored(t *testing.T) {
+	var store memory.InMemory
+	s := adk.NewSessions(&store, nil)
+	event := said("i",
+		&genai.Part{Text: "let me see", Thought: true},
+		&genai.Part{FunctionCall: &genai.FunctionCall{ID: "1", Name: "f", Args: map[string]any{"q": "x"}}},
+		&genai.Part{FunctionCall: &genai.FunctionCall{ID: "2", Name: "f"}},
+		&genai.Part{FunctionResponse: &genai.FunctionResponse{ID: "1", Name: "f"}},
+		&genai.Part{FileData: &genai.FileData{FileURI: "s3://b/k", MIMEType: "image/png"}})
+	event.Timestamp = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	event.UsageMetadata = &genai.GenerateContentResponseUsageMetadata{CandidatesTokenCount: 7}
+	event.Actions.StateDelta = map[string]any{"k": 1, "user:k": 2, "app:k": 3, "temp:k": 4}
+	require.NoError(t, s.AppendEvent(t.Context(), create(t, s, "s", nil), event))
+
+	w, err := store.Open(t.Context(), key, &memory.WindowOptions{Scopes: memory.AllStates})
+	require.NoError(t, err)
+	r := w.Records[0]
+	require.Equal(t, "i", r.Turn)
+	require.Equal(t, memory.States{Session: memory.State{"k": 1.0}, User: memory.State{"k": 2.0}, App: memory.State{"k": 3.0}}, r.State.Set)
+	require.Equal(t, r.State.Set, w.States)
+	m := r.Messages[0]
+	require.Equal(t, "model", m.Role)
+	require.Equal(t, "agent", m.Name)
+	require.Equal(t, event.Timestamp, m.Time)
+	require.Equal(t, 7, m.TokenCount())
+	require.Equal(t, []memory.Part{
+		{Text: "let me see", Thought: true},
+		{Call: &memory.ToolCall{ID: "1", Name: "f", Arguments: []byte(`{"q":"x"}`)}},
+		{Call: &memory.ToolCall{ID: "2", Name: "f"}},
+		{Result: &memory.ToolResult{ID: "1", Name: "f"}},
+		{Blob: &memory.Blob{MediaType: "image/png", URI: "s3://b/k"}},
+	}, m.Parts)
+	require.NotContains(t, string(m.Extra), "let me see")
+	require.Equal(t, []memory.Orphan{{Record: r.ID, CallID: "2"}}, w.Orphans)
 }
