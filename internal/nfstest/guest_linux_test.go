@@ -207,6 +207,22 @@ func errIfNot(err, may error) error {
 	return err
 }
 
+func TestACutClientWaitsUntilItIsMended(t *testing.T) {
+	c := nfstest.Clients(t)
+	f := openRW(t, c[0].Dir, "lock")
+	require.NoError(t, c[0].Cut())
+	locked := make(chan error, 1)
+	go func() { locked <- ofd(f, syscall.F_WRLCK) }()
+	select {
+	case err := <-locked:
+		t.Fatalf("a lock over a wire that is cut: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	require.NoError(t, ofd(openRW(t, c[1].Dir, "other"), syscall.F_WRLCK), "the other wire is whole")
+	require.NoError(t, c[0].Mend())
+	require.NoError(t, <-locked)
+}
+
 func TestARestartedServerKeepsTheLocksOfTheLiving(t *testing.T) {
 	c := nfstest.Clients(t)
 	server := nfstest.OpenServer(t)
@@ -255,11 +271,15 @@ func TestALockNotClaimedAfterARestartIsLost(t *testing.T) {
 func TestDelayIsAddedToARoundTrip(t *testing.T) {
 	c := nfstest.Clients(t)
 	f := openRW(t, c[0].Dir, "f")
-	roundTrip := func() time.Duration {
-		start := time.Now()
-		require.NoError(t, ofd(f, syscall.F_WRLCK))
-		require.NoError(t, ofd(f, syscall.F_UNLCK))
-		return time.Since(start) / 2
+	roundTrip := func() time.Duration { // the fastest of some: others use the machine too
+		fastest := time.Hour
+		for range 5 {
+			start := time.Now()
+			require.NoError(t, ofd(f, syscall.F_WRLCK))
+			fastest = min(fastest, time.Since(start))
+			require.NoError(t, ofd(f, syscall.F_UNLCK))
+		}
+		return fastest
 	}
 	before := roundTrip()
 	require.NoError(t, c[0].Delay(50*time.Millisecond))
