@@ -156,7 +156,7 @@ func ExampleGuard() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	baseline, err := store.Resolve(ctx, artifacts.Ref{Name: name, Number: 2})
+	baseline, err := artifacts.Previous(ctx, store, name, "production")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A Guard says when a version is worse than another.
@@ -22,7 +23,8 @@ type Verdict struct {
 }
 
 // Check rolls the guard's alias back if the sample shows that live, which it
-// points at, is worse than baseline by more than g allows. Of many replicas that
+// points at, is worse than baseline, often that of [Previous], by more than g
+// allows. Of many replicas that
 // find the same, one does it and the others see that it is done. A baseline
 // without the metric, with a value of 0, or that does not say which way is better
 // is ErrInvalid: the guard could never fire.
@@ -54,6 +56,56 @@ func (g Guard) Check(ctx context.Context, store Store, live, baseline Version, s
 	}
 	verdict.RolledBack = err == nil
 	return verdict, err
+}
+
+// Previous returns the version that a [Rollback] of alias would go to now: the
+// baseline of a [Guard], and what an operator wants to see first. The version
+// before in the log may be another one, which was rolled back or deleted since. It
+// reads the whole log. ErrNotFound reports an alias that is absent or has nothing
+// to go back to.
+func Previous(ctx context.Context, store Store, name Name, alias string) (Version, error) {
+	if err := ValidateAlias(alias); err != nil {
+		return Version{}, fmt.Errorf("previous: %w", err)
+	}
+	log, err := replay(ctx, store, name)
+	if err != nil {
+		return Version{}, fmt.Errorf("previous of %s: %w", alias, err)
+	}
+	at := log.aliases[alias]
+	if at == 0 {
+		return Version{}, fmt.Errorf("previous of %s: there is no such alias: %w", alias, ErrNotFound)
+	}
+	for _, n := range slices.Backward(log.past[alias]) {
+		if n == at {
+			continue
+		}
+		v, err := store.Resolve(ctx, Ref{Name: name, Number: n})
+		switch {
+		case err == nil && v.Quarantined == "" && v.Ready:
+			return v, nil
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return Version{}, fmt.Errorf("previous of %s: %w", alias, err)
+		}
+	}
+	return Version{}, fmt.Errorf("previous of %s: %w: it is at version %d with nothing to go back to", alias, ErrNotFound, at)
+}
+
+// replay reads the whole log of a name. Its versions are known by number alone.
+func replay(ctx context.Context, store Store, name Name) (*Log, error) {
+	var log Log
+	for r, err := range store.History(ctx, name, nil) {
+		if err != nil {
+			return nil, err
+		}
+		var published *Version
+		if r.Publish != 0 {
+			published = &Version{ID: ID{Name: name}} // what it holds moves no alias
+		}
+		if err := log.Append(r, published); err != nil {
+			return nil, err
+		}
+	}
+	return &log, nil
 }
 
 func (g Guard) validate(s Sample) error {

@@ -132,6 +132,15 @@ var content = []promise{
 		}
 		want(x, "records", len(x.history(nil)), 0)
 	}},
+	{"more than MaxFiles files are ErrInvalid", func(x *fixture) {
+		many := make(map[string][]byte, artifacts.MaxFiles+1)
+		for i := range artifacts.MaxFiles + 1 {
+			many[fmt.Sprintf("%d/%d", i%100, i)] = nil
+		}
+		_, err := x.Publish(x.Context(), x.name, artifacts.Files(many), nil)
+		wantErr(x, "Publish", err, artifacts.ErrInvalid)
+		want(x, "records", len(x.history(nil)), 0)
+	}},
 	{"files that are not regular are ErrInvalid by name", func(x *fixture) {
 		for what, mode := range map[string]fs.FileMode{"link": fs.ModeSymlink, "pipe": fs.ModeNamedPipe, "device": fs.ModeDevice} {
 			odd := oddFS{files("a", "1", "d/odd", "2"), map[string]oddity{"d/odd": {mode: mode}}}

@@ -34,9 +34,12 @@ var everywhere = []promise{
 		ctx, cancel := context.WithCancel(x.Context())
 		defer cancel()
 		odd := oddFS{files("a", "1", "b", "2"), map[string]oddity{"a": {reading: cancel}}}
-		_, err := x.Publish(ctx, x.name, odd, nil)
+		opts := &artifacts.PublishOptions{ID: "i"}
+		_, err := x.Publish(ctx, x.name, odd, opts)
 		wantErr(x, "Publish", err, context.Canceled)
 		want(x, "records", len(x.history(nil)), 0)
+		want(x, "repeated", x.publish(files("a", "1", "b", "2"), opts).Version.ID, x.id(1))
+		want(x, "records", len(x.history(nil)), 1)
 	}},
 	{"a context that is cancelled in a loop ends it with its error", func(x *fixture) {
 		x.versions(5)

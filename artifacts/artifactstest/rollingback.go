@@ -19,6 +19,9 @@ func (x *fixture) promote(versions ...int64) {
 func (x *fixture) back(n int64) {
 	x.Helper()
 	from := x.resolve(artifacts.Ref{Alias: "live"}).ID.Number
+	previous, err := artifacts.Previous(x.Context(), x, x.name, "live")
+	wantErr(x, "Previous", err, nil)
+	want(x, "Previous", previous.ID, x.id(n))
 	r := x.apply(artifacts.Rollback{Alias: "live", Reason: "worse"})
 	equal(x, "moves", r.Moved, []artifacts.Move{{Alias: "live", From: from, To: n}}, slices.Equal)
 	x.points("live", n)
@@ -30,6 +33,8 @@ func (x *fixture) back(n int64) {
 func (x *fixture) stuck() {
 	x.Helper()
 	x.refuse(artifacts.ErrConflict, artifacts.Rollback{Alias: "live", Reason: "worse"})
+	_, err := artifacts.Previous(x.Context(), x, x.name, "live")
+	wantErr(x, "Previous", err, artifacts.ErrNotFound)
 }
 
 var rollingBack = []promise{
@@ -91,6 +96,8 @@ var rollingBack = []promise{
 		x.promote(1, 2)
 		x.apply(artifacts.RemoveAlias{Alias: "live"})
 		x.refuse(artifacts.ErrNotFound, artifacts.Rollback{Alias: "live", Reason: "worse"})
+		_, err := artifacts.Previous(x.Context(), x, x.name, "live")
+		wantErr(x, "Previous", err, artifacts.ErrNotFound)
 	}},
 	{"an alias that is set again remembers where it was", func(x *fixture) {
 		x.versions(3)

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/genaistore/genaistore/artifacts"
@@ -120,40 +119,18 @@ func (r *Run) Promote(ctx context.Context, version int64, metrics map[string]art
 	return err
 }
 
-// Watch compares a measurement of production with how the version before it did,
-// and rolls back if it is worse. Every replica may call it.
+// Watch compares a measurement of what guard's alias points at with how the
+// version did that a rollback would go to, and goes there if it is worse. Every replica may call it.
 func (r *Run) Watch(ctx context.Context, guard artifacts.Guard, sample artifacts.Sample) (artifacts.Verdict, error) {
 	live, err := r.Store.Resolve(ctx, artifacts.Ref{Name: r.Name, Alias: guard.Alias})
 	if err != nil {
 		return artifacts.Verdict{}, err
 	}
-	baseline, err := r.before(ctx, guard.Alias, live.ID.Number)
+	baseline, err := artifacts.Previous(ctx, r.Store, r.Name, guard.Alias)
 	if err != nil {
 		return artifacts.Verdict{}, err
 	}
 	return guard.Check(ctx, r.Store, live, baseline, sample)
-}
-
-// before returns the version that alias pointed at before it came to version. It
-// may have come there by a rollback: what that rolled back is no baseline.
-func (r *Run) before(ctx context.Context, alias string, version int64) (artifacts.Version, error) {
-	for record, err := range r.Store.History(ctx, r.Name, &artifacts.HistoryOptions{Backward: true}) {
-		if err != nil {
-			return artifacts.Version{}, err
-		}
-		i := slices.IndexFunc(record.Moved, func(m artifacts.Move) bool { return m.Alias == alias && m.To == version && m.From != 0 })
-		if i < 0 {
-			continue
-		}
-		v, err := r.Store.Resolve(ctx, artifacts.Ref{Name: r.Name, Number: record.Moved[i].From})
-		if err == nil && v.Quarantined == "" {
-			return v, nil
-		}
-		if err != nil && !errors.Is(err, artifacts.ErrNotFound) {
-			return artifacts.Version{}, err
-		}
-	}
-	return artifacts.Version{}, fmt.Errorf("what was %s before version %d: %w", alias, version, artifacts.ErrNotFound)
 }
 
 // Prune deletes all but the newest checkpoints, and returns how many. What an
