@@ -27,6 +27,7 @@ func TestInMemory(t *testing.T) {
 	fssharetest.Run(t, inMemory, &fssharetest.Options{
 		Lose:  func(_ *testing.T, _ fsshare.Share, lock fsshare.Lock) { fsshare.Lose(lock) },
 		Every: time.Millisecond,
+		Hold:  time.Millisecond,
 	})
 }
 

@@ -26,7 +26,7 @@ var fileCases = []promise{
 	{"a reader sees the old bytes or the new, never a mix", writeAtomic},
 	{"an error of the reader keeps the old file, or none", writeFails},
 	{"a context that ends between two reads keeps the old file", writeCanceled},
-	{"WriteFile holds no lock while it reads", writeReentry},
+	{"WriteFile shows nothing, and holds no lock, while it reads", writeReentry},
 	{"the mode is what was asked for, whatever it was", writeModes},
 	{"a mode with more than permissions is ErrInvalid and changes nothing", writeBadMode},
 	{"a nil reader is ErrInvalid and changes nothing", writeNil},
@@ -173,12 +173,15 @@ func writeCanceled(t *testing.T, w world) {
 
 func writeReentry(t *testing.T, w world) {
 	write(t, w.a, "file", "old")
+	write(t, w.a, "d/x", "old")
+	remove(t, w.a, "d/x")
 	reads := 0
 	r := readFunc(func(p []byte) (int, error) {
 		if reads++; reads > 1 {
 			return 0, io.EOF
 		}
 		write(t, w.a, "other", "x") // deadlocks if a lock is held
+		wantEqual(t, "the share while a file is written", list(t, w.b), "d/ file other")
 		unlock(t, w.lock(t, w.a, "lock", nil))
 		return copy(p, read(t, w.a, "file")+"+new"), nil
 	})
@@ -186,6 +189,11 @@ func writeReentry(t *testing.T, w world) {
 		t.Fatal(err)
 	}
 	wantEqual(t, "file", read(t, w.b, "file"), "old+new")
+	reads = 0
+	if _, err := w.a.WriteFile(t.Context(), "d/new", r, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "the share", list(t, w.b), "d/ d/new file other")
 }
 
 type readFunc func(p []byte) (int, error)

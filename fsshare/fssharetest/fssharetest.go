@@ -33,6 +33,9 @@ type Options struct {
 	Patience time.Duration
 	// Every is how often the watching cases look: 10 ms if zero.
 	Every time.Duration
+	// Hold is how long the holders of the case of fairness hold: 20 ms if zero. A
+	// share that polls for its locks is fair to those who hold longer than it rests.
+	Hold time.Duration
 }
 
 // A world is one new share, as two of its clients see it.
@@ -54,6 +57,9 @@ func Run(t *testing.T, newShare func(t *testing.T) (a, b fsshare.Share), opts *O
 	}
 	if o.Every == 0 {
 		o.Every = 10 * time.Millisecond
+	}
+	if o.Hold == 0 {
+		o.Hold = 20 * time.Millisecond
 	}
 	for _, group := range []struct {
 		name  string

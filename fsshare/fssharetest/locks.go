@@ -150,16 +150,26 @@ func exclusiveKeepsShared(t *testing.T, w world) {
 }
 
 // await starts a Lock that has to wait; its result comes through the channel.
-func await(ctx context.Context, t *testing.T, s fsshare.Share, opts *fsshare.LockOptions) <-chan result {
-	t.Helper()
+func await(ctx context.Context, s fsshare.Share, opts *fsshare.LockOptions) <-chan result {
 	c := make(chan result, 1)
-	var wg sync.WaitGroup
+	var wg sync.WaitGroup // not waited for: a Lock that never returns is a failure, not a hang
 	wg.Go(func() {
 		l, err := s.Lock(ctx, "lock", opts)
 		c <- result{l, err}
 	})
-	t.Cleanup(wg.Wait)
 	return c
+}
+
+// result returns what came of an awaited Lock.
+func (w world) result(t *testing.T, c <-chan result) result {
+	t.Helper()
+	select {
+	case r := <-c:
+		return r
+	case <-w.limit(t).Done():
+		t.Fatalf("Lock has not returned within %v", w.opts.Patience)
+		return result{}
+	}
 }
 
 type result struct {
@@ -182,9 +192,9 @@ func (w world) untilKept(t *testing.T, s fsshare.Share) {
 
 func noPassing(t *testing.T, w world) {
 	first := w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true})
-	waiter := await(w.limit(t), t, w.b, nil)
+	waiter := await(w.limit(t), w.b, nil)
 	w.untilKept(t, w.a)
-	later := await(w.limit(t), t, w.a, &fsshare.LockOptions{Shared: true})
+	later := await(w.limit(t), w.a, &fsshare.LockOptions{Shared: true})
 	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
 	select {
 	case r := <-waiter:
@@ -194,12 +204,12 @@ func noPassing(t *testing.T, w world) {
 	default:
 	}
 	unlock(t, first)
-	r := <-waiter
+	r := w.result(t, waiter)
 	if r.err != nil {
 		t.Fatalf("Lock = %v", r.err)
 	}
 	unlock(t, r.lock)
-	if r = <-later; r.err != nil {
+	if r = w.result(t, later); r.err != nil {
 		t.Fatalf("Lock = %v", r.err)
 	}
 	unlock(t, r.lock)
@@ -207,7 +217,7 @@ func noPassing(t *testing.T, w world) {
 
 func waiting(t *testing.T, w world) {
 	l := w.lock(t, w.a, "lock", nil)
-	waiter := await(w.limit(t), t, w.b, nil)
+	waiter := await(w.limit(t), w.b, nil)
 	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
 	select {
 	case r := <-waiter:
@@ -215,7 +225,7 @@ func waiting(t *testing.T, w world) {
 	default:
 	}
 	unlock(t, l)
-	r := <-waiter
+	r := w.result(t, waiter)
 	if r.err != nil {
 		t.Fatalf("Lock = %v", r.err)
 	}
@@ -264,7 +274,7 @@ func waitingMix(t *testing.T, w world) {
 }
 
 func fairness(t *testing.T, w world) {
-	const total = 90
+	const total = 45
 	var turns atomic.Int32
 	ctx := w.limit(t)
 	var wg sync.WaitGroup
@@ -280,7 +290,7 @@ func fairness(t *testing.T, w world) {
 				}
 				mine++
 				passed += turns.Add(1) - 1 - before
-				rest(ctx, 2*time.Millisecond)
+				rest(ctx, w.opts.Hold)
 				if err := l.Unlock(); err != nil {
 					t.Errorf("Unlock = %v", err)
 					return
@@ -300,10 +310,10 @@ func waitingCanceled(t *testing.T, w world) {
 	l := w.lock(t, w.a, "lock", nil)
 	boom := errors.New("boom")
 	ctx, cancel := context.WithCancelCause(w.limit(t))
-	waiter := await(ctx, t, w.b, nil)
+	waiter := await(ctx, w.b, nil)
 	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
 	cancel(boom)
-	r := <-waiter
+	r := w.result(t, waiter)
 	wantErr(t, "Lock", r.err, context.Canceled, boom)
 	short, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer stop()
@@ -328,9 +338,9 @@ func waitBound(t *testing.T, w world) {
 		_, err := w.b.Lock(w.limit(t), "other", &opts)
 		wantErr(t, fmt.Sprintf("Lock(%+v)", opts), err, fsshare.ErrInvalid)
 	}
-	waiter := await(w.limit(t), t, w.b, &fsshare.LockOptions{Wait: w.opts.Patience})
+	waiter := await(w.limit(t), w.b, &fsshare.LockOptions{Wait: w.opts.Patience})
 	unlock(t, first)
-	r := <-waiter
+	r := w.result(t, waiter)
 	if r.err != nil {
 		t.Fatalf("Lock = %v", r.err)
 	}
@@ -349,13 +359,13 @@ func waitBound(t *testing.T, w world) {
 func waitingCanceledShared(t *testing.T, w world) {
 	w.lock(t, w.a, "lock", &fsshare.LockOptions{Shared: true})
 	ctx, cancel := context.WithCancel(w.limit(t))
-	waiter := await(ctx, t, w.b, nil)
+	waiter := await(ctx, w.b, nil)
 	w.untilKept(t, w.a)
-	behind := await(w.limit(t), t, w.a, &fsshare.LockOptions{Shared: true})
+	behind := await(w.limit(t), w.a, &fsshare.LockOptions{Shared: true})
 	rest(t.Context(), 20*time.Millisecond) // long enough to be waiting, mostly
 	cancel()
-	wantErr(t, "Lock", (<-waiter).err, context.Canceled)
-	r := <-behind
+	wantErr(t, "Lock", w.result(t, waiter).err, context.Canceled)
+	r := w.result(t, behind)
 	if r.err != nil {
 		t.Fatalf("Lock behind one that gave up = %v", r.err)
 	}
