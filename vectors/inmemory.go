@@ -91,25 +91,35 @@ func (p *put) all(ctx context.Context, vectors iter.Seq2[Vector, error]) error {
 	}
 	for v, err := range vectors {
 		if err != nil {
-			if late := p.flush(ctx); late != nil && !errors.Is(err, late) {
-				err = fmt.Errorf("%w; %w", err, late)
-			}
+			return p.end(ctx, err)
+		}
+		if err := p.take(ctx, v); err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		normal, err := p.schema.Normal(v)
-		if err != nil {
-			p.report.Rejected = append(p.report.Rejected, Rejection{v.Key, err})
-			continue
-		}
-		p.schema.Dimension = len(normal.Data)
-		if p.batch = append(p.batch, normal); len(p.batch) == pageSize {
-			if err := p.flush(ctx); err != nil {
-				return err
-			}
-		}
+	}
+	return p.flush(ctx)
+}
+
+// end stores what came before err in the sequence.
+func (p *put) end(ctx context.Context, err error) error {
+	if late := p.flush(ctx); late != nil && !errors.Is(err, late) {
+		return fmt.Errorf("%w; %w", err, late)
+	}
+	return err
+}
+
+func (p *put) take(ctx context.Context, v Vector) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	normal, err := p.schema.Normal(v)
+	if err != nil {
+		p.report.Rejected = append(p.report.Rejected, Rejection{v.Key, err})
+		return nil //nolint:nilerr // the report has it
+	}
+	p.schema.Dimension = len(normal.Data)
+	if p.batch = append(p.batch, normal); len(p.batch) < pageSize {
+		return nil
 	}
 	return p.flush(ctx)
 }

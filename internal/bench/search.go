@@ -151,6 +151,7 @@ func (c *corpus) read() error {
 	var group sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	sums := make([]float32, workers*16)
+	// Bound: one for each processor.
 	for w := range workers {
 		group.Go(func() { sums[w*16] = sum(c.flat[w*len(c.flat)/workers : (w+1)*len(c.flat)/workers]) })
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/genaistore/genaistore/vectors"
@@ -12,7 +13,7 @@ import (
 
 // calls are the promises that hold for every method.
 var calls = []promise{
-	{"Describe returns what the index was made for", vectors.Schema{Dimension: 7, Metric: vectors.Euclidean, NonFilterable: []string{"text", "html"}}, describe},
+	{"Describe returns what the index was made for", detailed, describe},
 	{"Describe fills in the metric", vectors.Schema{Dimension: 2}, describeDefault},
 	{"a cancelled context stops every method", plain, cancelled},
 	{"a cancelled Put stops taking vectors", plain, cancelledPut},
@@ -24,15 +25,20 @@ var calls = []promise{
 	{"filters select nothing once the only vector is deleted", plain, onlyDeleted},
 }
 
+var detailed = vectors.Schema{
+	Dimension: 7, Metric: vectors.Euclidean, NonFilterable: []string{"text", "html"},
+	Tags: map[string]string{"model": "amazon.titan-embed-text-v2:0", "team": ""},
+}
+
 func describe(t *fixture) {
-	want := vectors.Schema{Dimension: 7, Metric: vectors.Euclidean, NonFilterable: []string{"text", "html"}}
 	for range 2 {
 		got, err := t.index.Describe(t.Context())
-		if err != nil || got.Dimension != want.Dimension || got.Metric != want.Metric {
-			t.Fatalf("Describe = %+v, %v, want %+v", got, err, want)
+		if err != nil || got.Dimension != detailed.Dimension || got.Metric != detailed.Metric {
+			t.Fatalf("Describe = %+v, %v, want %+v", got, err, detailed)
 		}
-		t.equal("non-filterable keys", got.NonFilterable, []string{"text", "html"})
-		got.NonFilterable[0] = "changed" // which must not reach the index
+		t.equal("non-filterable keys", slices.Sorted(slices.Values(got.NonFilterable)), []string{"html", "text"})
+		t.equal("tags", got.Tags, detailed.Tags)
+		got.NonFilterable[0], got.Tags["model"] = "changed", "changed" // which must not reach the index
 	}
 }
 
