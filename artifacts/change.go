@@ -30,11 +30,11 @@ type (
 	// RemoveAlias removes an alias; an absent one is no error.
 	RemoveAlias struct{ Alias, Reason string }
 	// Rollback points the alias at its most recent earlier version that is live,
-	// not quarantined and ready, and quarantines the one it pointed at. Versions
-	// that it came to by a rollback, and those it went past, are not earlier: so
-	// repeating it goes further back and never to and fro. Give an [Expect] to roll
-	// back one version only once. An absent alias is ErrNotFound; an alias that was
-	// removed and set again remembers where it was before.
+	// not quarantined and ready, see [Previous], and quarantines the one it pointed
+	// at. It takes back the moves that it undoes: what it leaves and what it passes
+	// over is not earlier any more, so that repeating it goes further back and never
+	// to and fro. Give an [Expect] to roll back one version only once. An absent alias
+	// is ErrNotFound; one that was removed and set again remembers where it was.
 	Rollback struct {
 		Alias, Reason string // the reason is needed: it becomes that of the quarantine
 		Evidence      []Sample

@@ -182,7 +182,8 @@ func ValidateAlias(alias string) error {
 }
 
 // A Version is one published version, without its files: [Manifest] lists those.
-// It is immutable but for Metrics, Tags, Aliases, Quarantined, Durable and Ready.
+// It is immutable but for Metrics, Tags, Aliases, Pins, Quarantined, Durable and
+// Ready.
 type Version struct {
 	ID      ID
 	Digest  string    // of the content, see [ContentDigest]
