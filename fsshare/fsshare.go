@@ -78,10 +78,10 @@ type Share interface {
 	// Lock takes the lock, waiting in turn until ctx ends: one that locks again and
 	// again gets no more than its share. With opts.Try it does not wait, with
 	// opts.Wait no longer than that: then ErrConflict says that another has it, or
-	// waits for it. Locks are not reentrant: a second Lock of the same name waits for the first, also in one
-	// process. Shared locks admit each other; one that waits for an exclusive lock
-	// keeps later shared ones from passing it. The lock lives until Unlock, not
-	// until ctx ends.
+	// waits for it. Locks are not reentrant: a second Lock of the same name waits
+	// for the first, also in one process. Shared locks admit each other; one that
+	// waits for an exclusive lock keeps later shared ones from passing it. The lock
+	// lives until Unlock, not until ctx ends.
 	Lock(ctx context.Context, lock string, opts *LockOptions) (Lock, error)
 
 	// Inspect says who holds the lock, its last token, and what was last committed
@@ -125,8 +125,10 @@ type Lock interface {
 type WriteOptions struct {
 	// Mode is what the file's permissions become, whatever they were and whatever
 	// the process masks; 0o644 if zero.
-	Mode     fs.FileMode
-	MustMake bool // ErrConflict if the file exists
+	Mode fs.FileMode
+	// MustMake is ErrConflict if the file exists. After an error that leaves open
+	// whether it was made, a repeat may find its own.
+	MustMake bool
 	// Under checks the lock immediately before the file is replaced, and fails the
 	// write with ErrLost. It makes a stale write unlikely; only Commit makes it
 	// impossible.
@@ -166,8 +168,8 @@ type Info struct {
 type LockOptions struct {
 	Try    bool
 	Shared bool
-	// Wait bounds the waiting; there is no bound but the context's if it is zero. A
-	// context with a deadline would bound how long the lock's own context lives too.
+	// Wait bounds the waiting, by the context alone if it is zero. A deadline on the
+	// context bounds the life of the lock's own context too.
 	Wait    time.Duration
 	Purpose string // for people who ask who holds it; at most [MaxPurpose] bytes
 }
