@@ -1,7 +1,6 @@
 package servers
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
@@ -9,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"testing"
+	"strings"
 )
 
 //go:embed recipes/moto.txt
@@ -49,11 +48,9 @@ func moto() *server {
 
 // motoConfigure has moto run state machines, which it only stores otherwise.
 func motoConfigure(ctx context.Context, client *http.Client, base string) error {
-	return motoPost(ctx, client, base+"/moto-api/config", `{"stepfunctions": {"execute_state_machine": true}}`)
-}
-
-func motoPost(ctx context.Context, client *http.Client, url, body string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
+	const settings = `{"stepfunctions": {"execute_state_machine": true}}`
+	url := base + "/moto-api/config"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(settings))
 	if err != nil {
 		return err
 	}
@@ -67,18 +64,4 @@ func motoPost(ctx context.Context, client *http.Client, url, body string) error 
 		return fmt.Errorf("POST %s: %s", url, resp.Status)
 	}
 	return nil
-}
-
-// ResetMoto forgets all that moto holds, for every test of this process: no test that
-// runs beside this one may use moto.
-func ResetMoto(t testing.TB) {
-	t.Helper()
-	cfg := Moto(t)
-	client, base := cfg.HTTPClient.(*http.Client), *cfg.BaseEndpoint
-	if err := motoPost(t.Context(), client, base+"/moto-api/reset", ""); err != nil {
-		t.Fatalf("moto: %v", err)
-	}
-	if err := motoConfigure(t.Context(), client, base); err != nil {
-		t.Fatalf("moto: %v", err)
-	}
 }
