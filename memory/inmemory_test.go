@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,14 @@ func TestInMemoryShared(t *testing.T) {
 }
 
 func FuzzInMemory(f *testing.F) {
+	random := rand.New(rand.NewPCG(2, 2))
+	for range 500 { // this store is fast enough to run them in each go test
+		choices := make([]byte, 400)
+		for i := range choices {
+			choices[i] = byte(random.Uint32())
+		}
+		f.Add(choices)
+	}
 	memorytest.Fuzz(f, func(*testing.T) memory.Store { return new(memory.InMemory) })
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -220,6 +221,33 @@ func TestSnapshotAndRestoreReturnTheErrorsOfTheirArguments(t *testing.T) {
 	require.NotErrorIs(t, err, ErrCorrupt)
 	require.Equal(t, good, snapshot(t, m))
 	require.ErrorIs(t, m.Snapshot(brokenWriter{boom}), boom)
+}
+
+func TestASnapshotIsWholeWhileOthersWrite(t *testing.T) {
+	var m InMemory
+	key := Key{User: "u", Session: "s"}
+	_, err := m.Update(t.Context(), key, Create{})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 50 {
+				e := Entry{State: Delta{Set: States{Session: State{fmt.Sprint(w): i}, User: State{fmt.Sprint(w): i}}}}
+				if _, err := m.Append(t.Context(), key, e, &AppendOptions{RequestID: fmt.Sprint(w, i)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 30 {
+		var back InMemory
+		require.NoError(t, back.Restore(bytes.NewReader(snapshot(t, &m))))
+		w, err := back.Open(t.Context(), key, &WindowOptions{Last: 1000, Scopes: AllStates})
+		require.NoError(t, err)
+		require.Equal(t, w.States.Session, w.States.User)
+		require.Len(t, back.due, len(w.Records), "records and their request ids")
+	}
+	wg.Wait()
 }
 
 type brokenWriter struct{ err error }

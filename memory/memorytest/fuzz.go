@@ -3,6 +3,7 @@ package memorytest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -17,7 +18,14 @@ func Fuzz(f *testing.F, newStore func(t *testing.T) memory.Store) {
 	f.Helper()
 	f.Add([]byte("an Append is a byte for each choice it makes"))
 	f.Add([]byte("\x00\x00\x01\x02\x03\x00\x00\x01\x02\x03\x05\x00\x01\x04\x00\x00\x00\x00\x00\x00\x03\x00\x02\x05\x01\x06"))
-	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))
+	random := rand.New(rand.NewPCG(1, 1)) // so that plain go test runs a few programs too
+	for range 12 {
+		choices := make([]byte, 300)
+		for i := range choices {
+			choices[i] = byte(random.Uint32())
+		}
+		f.Add(choices)
+	}
 	f.Fuzz(func(t *testing.T, choices []byte) {
 		p := &program{fixture: newFixture(t, newStore(t)), choices: choices, model: model{sessions: map[string]*branch{}, user: memory.State{}, app: memory.State{}}}
 		for range 40 {
