@@ -12,14 +12,19 @@ import (
 	"github.com/genaistore/genaistore/memory/memorytest"
 )
 
-// A reborn store goes through a snapshot before each call, so that the suite finds
+// A reborn store goes through a snapshot after each write, so that the suite finds
 // whatever a snapshot loses.
 type reborn struct {
-	mu    sync.Mutex
-	inner *memory.InMemory
+	mu      sync.Mutex
+	inner   *memory.InMemory
+	written bool
 }
 
 func (s *reborn) next() (*memory.InMemory, error) {
+	if !s.written {
+		return s.inner, nil
+	}
+	s.written = false
 	var file bytes.Buffer
 	if err := s.inner.Snapshot(&file); err != nil {
 		return nil, err
@@ -38,6 +43,7 @@ func (s *reborn) Append(ctx context.Context, key memory.Key, e memory.Entry, opt
 	if err != nil {
 		return memory.Receipt{}, err
 	}
+	s.written = true
 	return m.Append(ctx, key, e, opts)
 }
 
@@ -58,6 +64,7 @@ func (s *reborn) Update(ctx context.Context, key memory.Key, changes ...memory.C
 	if err != nil {
 		return "", err
 	}
+	s.written = true
 	return m.Update(ctx, key, changes...)
 }
 
@@ -68,6 +75,7 @@ func (s *reborn) Delete(ctx context.Context, key memory.Key) error {
 	if err != nil {
 		return err
 	}
+	s.written = true
 	return m.Delete(ctx, key)
 }
 
