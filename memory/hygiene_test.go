@@ -55,28 +55,3 @@ func TestAForgottenUserLeavesNoNameBehind(t *testing.T) {
 	require.Empty(t, m.shared)
 	require.Empty(t, m.sessions)
 }
-
-// Readers hold slices of records while others write.
-func TestAnAppendAfterARewindWritesWhereNobodyLooks(t *testing.T) {
-	var m InMemory
-	key := Key{User: "u", Session: "s"}
-	var ids []RecordID
-	for i := range 10 {
-		r, err := m.Append(t.Context(), key, Entry{Messages: []Message{Text("user", fmt.Sprint(i))}}, nil)
-		require.NoError(t, err)
-		ids = append(ids, r.Record.ID)
-	}
-	n := 0
-	for r, err := range m.Records(t.Context(), key, nil) {
-		require.NoError(t, err)
-		if n == 0 {
-			_, err := m.Update(t.Context(), key, Rewind{To: ids[2]})
-			require.NoError(t, err)
-			_, err = m.Append(t.Context(), key, Entry{Messages: []Message{Text("user", "new")}}, nil)
-			require.NoError(t, err)
-		}
-		require.Equal(t, fmt.Sprint(n), r.Messages[0].Parts[0].Text)
-		n++
-	}
-	require.Equal(t, 10, n)
-}

@@ -109,7 +109,8 @@ type Store interface {
 	Find(ctx context.Context, query Query) iter.Seq2[Match, error]
 
 	// Delete erases one session: records, state, gist, annotations and request
-	// ids. The states of its user and app stay. Deleting an absent session succeeds. A key without a session is ErrInvalid,
-	// so that an empty variable erases nobody; [Forget] erases a user.
+	// ids. The states of its user and app stay. Deleting an absent session succeeds.
+	// A key without a session is ErrInvalid, so that an empty variable erases nobody;
+	// [Forget] erases a user.
 	Delete(ctx context.Context, key Key) error
 }

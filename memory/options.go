@@ -54,10 +54,12 @@ func (b Bookmark) Validate() error { return checkName("bookmark", string(b), Max
 
 // A Receipt says what an Append did.
 type Receipt struct {
-	Record   Record // as stored: on a replay, what the first Append stored
+	Record   Record // as stored, without notes; on a replay, that of the first Append as it is today
 	Bookmark Bookmark
-	Version  int64 // of the session after this Append if IfVersion was given, else 0; on a replay, what the first one returned
-	Replayed bool  // nothing was stored: the RequestID was known
+	// Version is the session's after this Append if IfVersion was given, else 0; on
+	// a replay, what the first Append returned.
+	Version  int64
+	Replayed bool // nothing was stored: the RequestID was known
 }
 
 // DefaultLast is the bound on a window's records where none is given.
