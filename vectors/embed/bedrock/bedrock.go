@@ -171,7 +171,7 @@ func (e *Embedder) check(vector []float32) error {
 }
 
 func classify(err error) error {
-	kind := error(nil)
+	var kind error
 	switch {
 	case is[*types.ThrottlingException](err), is[*types.ServiceUnavailableException](err),
 		is[*types.ModelNotReadyException](err), is[*types.ModelTimeoutException](err):
