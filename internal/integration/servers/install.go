@@ -230,8 +230,6 @@ func extract(root *os.Root, name string, from io.Reader) error {
 	return f.Close()
 }
 
-func tempDir(parent, prefix string) (string, error) { return os.MkdirTemp(parent, prefix) }
-
 // remove deletes a tree, also one with read-only folders, as Go's module cache makes.
 func remove(dir string) error {
 	err := os.RemoveAll(dir)

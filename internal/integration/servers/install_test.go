@@ -162,4 +162,16 @@ func TestAMissingToolIsNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	require.Equal(t, "npm is not on PATH", missing(t.Context(), []tool{toolNPM}))
 	require.Equal(t, "java is not on PATH", missing(t.Context(), []tool{toolJava}))
+	require.Equal(t, "python3 is not on PATH", missing(t.Context(), []tool{toolPip}))
+
+	fake := func(name, script string) {
+		require.NoError(t, os.WriteFile(filepath.Join(os.Getenv("PATH"), name), []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+	}
+	fake("java", `echo 'openjdk version "11.0.2" 2019-01-15'`)
+	require.Equal(t, `java is older than 17: openjdk version "11.0.2" 2019-01-15`, missing(t.Context(), []tool{toolJava}))
+	fake("java", `echo 'openjdk version "21.0.2" 2024-01-16'`)
+	require.Empty(t, missing(t.Context(), []tool{toolJava}))
+	fake("python3", "exit 1")
+	require.Contains(t, missing(t.Context(), []tool{toolPip}), "neither pip nor ensurepip")
+	require.Empty(t, missing(t.Context(), []tool{toolPython}))
 }

@@ -19,7 +19,7 @@ var motoRequirements []byte
 func moto() *server {
 	return &server{
 		name: NameMoto, version: "5.2.5", folder: "moto-5.2.5",
-		builds: []tool{toolPython}, runs: []tool{toolPython},
+		builds: []tool{toolPip}, runs: []tool{toolPython},
 		recipe: [][]byte{motoRequirements},
 		install: func(ctx context.Context, dir string) error {
 			pins := filepath.Join(dir, "moto.txt")

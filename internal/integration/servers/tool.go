@@ -3,7 +3,9 @@ package servers
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ const (
 	toolMaven  tool = "mvn"
 	toolNPM    tool = "npm"
 	toolPython tool = "python3"
+	toolPip    tool = "pip" // as a module of python3, or what makes one
 	toolCC     tool = "cc"
 )
 
@@ -30,23 +33,37 @@ var javaVersion = regexp.MustCompile(`version "(\d+)`)
 // missing says what is wrong with the first tool that cannot be used, or "".
 func missing(ctx context.Context, tools []tool) string {
 	for _, t := range tools {
-		if _, err := exec.LookPath(string(t)); err != nil {
-			return fmt.Sprintf("%s is not on PATH", t)
+		program := string(t)
+		if t == toolPip {
+			program = string(toolPython)
 		}
-		if t != toolJava {
-			continue
+		if _, err := exec.LookPath(program); err != nil {
+			return program + " is not on PATH"
 		}
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		out, err := exec.CommandContext(ctx, "java", "-version").CombinedOutput()
-		cancel()
-		if err != nil {
-			return fmt.Sprintf("java -version: %v", err)
-		}
-		if major := majorVersion(string(out)); major < wantJava {
-			return fmt.Sprintf("java is older than %d: %s", wantJava, firstLine(string(out)))
+		switch t {
+		case toolJava:
+			out, err := ask(ctx, "java", "-version")
+			if err != nil {
+				return fmt.Sprintf("java -version: %v", err)
+			}
+			if majorVersion(out) < wantJava {
+				return fmt.Sprintf("java is older than %d: %s", wantJava, firstLine(out))
+			}
+		case toolPip:
+			const find = `import importlib.util as u, sys; sys.exit(not (u.find_spec("pip") or u.find_spec("ensurepip")))`
+			if _, err := ask(ctx, program, "-c", find); err != nil {
+				return "python3 has neither pip nor ensurepip (Debian: python3-venv)"
+			}
 		}
 	}
 	return ""
+}
+
+func ask(ctx context.Context, program string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+	return string(out), err
 }
 
 // majorVersion reads the output of java -version; Java 8 calls itself 1.8, so 1 here.
@@ -77,17 +94,23 @@ func maven(ctx context.Context, dir, goal string, args ...string) error {
 // pip runs Python's installer, from a throw-away virtual environment where the
 // system's Python has none of its own (Debian splits it off).
 func pip(ctx context.Context, dir string, args ...string) error {
-	python := "python3"
+	// The interpreter itself: a version manager's python3 may run it as a child of a
+	// shell, which would outlive us if we are killed.
+	out, err := output(ctx, dir, nil, "python3", "-c", "import sys; print(sys.executable)")
+	if err != nil {
+		return err
+	}
+	python := strings.TrimSpace(string(out))
 	if err := run(ctx, dir, python, "-m", "pip", "--version"); err != nil {
-		venv, err := tempDir(dir, "venv")
+		venv, err := os.MkdirTemp(dir, "venv")
 		if err != nil {
 			return err
 		}
 		defer remove(venv)
 		if err := run(ctx, dir, python, "-m", "venv", venv); err != nil {
-			return fmt.Errorf("python3 has neither pip nor venv (Debian: python3-venv): %w", err)
+			return err
 		}
-		python = venv + "/bin/python"
+		python = filepath.Join(venv, "bin", "python")
 	}
 	return run(ctx, dir, python, append([]string{"-m", "pip"}, args...)...)
 }
