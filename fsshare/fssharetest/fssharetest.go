@@ -69,6 +69,7 @@ func Run(t *testing.T, newShare func(t *testing.T) (a, b fsshare.Share), opts *O
 		{"names", nameCases},
 		{"reading", readCases},
 		{"locks", lockCases},
+		{"holders", holderCases},
 		{"commits", commitCases},
 		{"loss", lossCases},
 		{"watching", watchCases},
