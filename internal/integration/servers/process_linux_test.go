@@ -101,7 +101,8 @@ func TestServersDieWithTheProcessThatStartedThem(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	owner := exec.CommandContext(t.Context(), self, "owner", "0")
-	owner.Env = append(os.Environ(), fixtureVariable+"=1")
+	// Killed, it leaves its server's data behind.
+	owner.Env = append(os.Environ(), fixtureVariable+"=1", "TMPDIR="+t.TempDir())
 	out, err := owner.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, owner.Start())
