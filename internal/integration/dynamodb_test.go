@@ -401,4 +401,3 @@ func tokenMismatch(t *testing.T, c *dynamodb.Client) error {
 	}
 	return failsAs[*types.IdempotentParameterMismatchException](transact(t.Context(), c, name, transaction{"b", "token", 2}))
 }
-

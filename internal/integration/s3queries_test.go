@@ -177,4 +177,3 @@ func queryBeyond100(x *index) error {
 	}
 	return nil
 }
-
