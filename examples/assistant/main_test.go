@@ -223,3 +223,14 @@ func TestIngestingAgainEmbedsOnlyWhatChanged(t *testing.T) {
 	require.NoError(t, os.WriteFile(doc, []byte("# One\n\nFirst text.\n\n# Two\n\nOther text.\n"), 0o600))
 	require.Contains(t, p.ok(t, "ingest", dir), "1 new or changed, 1 unchanged, 1 gone")
 }
+
+func TestAnUnreadableDocumentIsRefused(t *testing.T) {
+	path := write(t, "secret.md", "# Secret\n")
+	require.NoError(t, os.Chmod(path, 0))
+	if f, err := os.Open(path); err == nil {
+		require.NoError(t, f.Close())
+		t.Skip("this user reads files whatever their mode")
+	}
+	p := newPlayer(t)
+	p.refused(t, exitFailed, "permission denied", "ingest", path)
+}
