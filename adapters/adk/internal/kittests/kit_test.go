@@ -1,0 +1,137 @@
+package kittests
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/genaistore/genaistore/adapters/adk/internal/kittests/ours"
+)
+
+const (
+	// What the environment says: see the package's comment.
+	envKit, envCache = "GENAISTORE_KIT", "GENAISTORE_CACHE"
+
+	// passes and packages are what version of the kit has on its own service, so that
+	// tests that stop to run are noticed.
+	version, passes, packages = "v2.2.0", 1431, 20
+)
+
+// All tests of the kit pass on our sessions that pass on its own.
+func TestKit(t *testing.T) {
+	stores := strings.FieldsFunc(os.Getenv(envKit), func(r rune) bool { return r == ',' })
+	if len(stores) == 0 {
+		t.Skip("set " + envKit + "=" + ours.Memory + " to run the kit's tests, which takes minutes")
+	}
+	kit := prepare(t)
+	theirs, _ := kit.run(t, "")
+	require.Len(t, kit.packages, packages)
+	require.Equal(t, passes, theirs.count("pass")+len(slices.DeleteFunc(theirs.failed(), func(t test) bool { return !apart(t) })), "of %s", version)
+	for _, store := range stores {
+		t.Run(store, func(t *testing.T) {
+			got, calls := kit.run(t, store)
+			for _, problem := range problems(theirs, got, kit.packages, calls) {
+				t.Error(problem)
+			}
+		})
+	}
+}
+
+// A workspace has the copy of the kit, and our modules.
+type workspace struct {
+	folder   string
+	copied   string
+	packages []string
+}
+
+func prepare(t *testing.T) workspace {
+	t.Helper()
+	t.Setenv("AWS_CA_BUNDLE", "") // read for each client that is made
+	root, err := filepath.Abs("../../../..")
+	require.NoError(t, err)
+	m, sum := published(t)
+	require.Equal(t, version, m.Version, "count the passes of this version")
+	w := workspace{folder: filepath.Join(cmp.Or(os.Getenv(envCache), filepath.Join(root, ".cache")), "adk", m.Version)}
+	w.copied = filepath.Join(w.folder, "kit")
+	w.packages = copyKit(t, m, sum, w.copied)
+	work := fmt.Sprintf("go 1.26.5\n\nuse (\n\t%q\n\t%q\n\t%q\n\t%q\n)\n", w.copied,
+		root, filepath.Join(root, "adapters/adk"), filepath.Join(root, "adapters/adk/internal/kittests"))
+	require.NoError(t, os.WriteFile(filepath.Join(w.folder, "go.work"), []byte(work), 0o644))
+	// This downloads what the tests link, which have no network to do so.
+	out, err := w.command(t, "list", "-deps", "-test", "-f", "{{.ImportPath}}").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	fmt.Printf("kit: %s %s as in go.sum but for %s, %d packages that keep sessions\n", m.Path, m.Version, patched, len(w.packages))
+	return w
+}
+
+// command is the go command on the packages, in the workspace.
+func (w workspace) command(t *testing.T, args ...string) *exec.Cmd {
+	for _, folder := range w.packages {
+		args = append(args, "./"+folder)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = w.copied
+	cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(w.folder, "go.work"))
+	return cmd
+}
+
+// run runs the tests on a store, or on the kit's own service if it has no name.
+func (w workspace) run(t *testing.T, store string) (results, map[string]int) {
+	t.Helper()
+	name := cmp.Or(store, "kit")
+	calls := filepath.Join(w.folder, name+".calls")
+	require.NoError(t, os.WriteFile(calls, nil, 0o644))
+	cmd := w.command(t, "test", "-json", "-count=1", "-vet=off")
+	cmd.Env = append(cmd.Env, ours.EnvStore+"="+store, ours.EnvCalls+"="+calls, "GOPROXY=off",
+		// Recorded answers are all the network that the kit's tests need.
+		"HTTP_PROXY=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=127.0.0.1,localhost")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	begin := time.Now()
+	err := cmd.Run()
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
+		require.NoError(t, err)
+	}
+	log := filepath.Join(w.folder, name+".json")
+	require.NoError(t, os.WriteFile(log, stdout.Bytes(), 0o644))
+	got, err := readResults(&stdout)
+	require.NoError(t, err)
+	require.NotEmpty(t, got, "%s", stderr.String())
+	made := w.made(t, calls)
+	services := 0
+	for _, n := range made {
+		services += n
+	}
+	fmt.Printf("%-9s %5d pass %3d fail %3d skip  %5d services of ours  %4.0fs  %s\n", name,
+		got.count("pass"), got.count("fail"), got.count("skip"), services, time.Since(begin).Seconds(), log)
+	for _, t := range got.failed() {
+		if apart(t) {
+			fmt.Printf("%-9s %s failed, as it does on the kit's own service\n", name, t)
+		}
+	}
+	return got, made
+}
+
+// made counts the services of ours by package.
+func (w workspace) made(t *testing.T, calls string) map[string]int {
+	t.Helper()
+	lines, err := os.ReadFile(calls)
+	require.NoError(t, err)
+	made := map[string]int{}
+	for line := range strings.Lines(string(lines)) {
+		folder, err := filepath.Rel(w.copied, strings.TrimSpace(line))
+		require.NoError(t, err)
+		made[folder]++
+	}
+	return made
+}

@@ -1,0 +1,50 @@
+// Package ours makes the services that the kit's own tests keep their sessions in.
+// It is built twice: here, and as a copy in the module of the kit, whose tests import
+// it. So it imports nothing internal.
+package ours
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"google.golang.org/adk/v2/session"
+
+	"github.com/genaistore/genaistore/adapters/adk"
+)
+
+// What the environment of a test binary says.
+const (
+	// EnvStore names the store, as [Open] takes it. Empty means the kit's own service.
+	EnvStore = "GENAISTORE_KIT_STORE"
+	// EnvCalls names a file. Each service that is made adds a line: the folder of the
+	// test that made it.
+	EnvCalls = "GENAISTORE_KIT_CALLS"
+)
+
+// Maker returns a function that makes services without sessions, or nil where the
+// environment names no store.
+func Maker(ctx context.Context) (func() session.Service, error) {
+	name := os.Getenv(EnvStore)
+	if name == "" {
+		return nil, nil //nolint:nilnil // the kit then makes its own
+	}
+	folder, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	open, err := Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	calls, err := os.OpenFile(os.Getenv(EnvCalls), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return func() session.Service {
+		// A line that is missing is found by who counts them.
+		_, _ = fmt.Fprintln(calls, folder)
+		store, tenant := open()
+		return adk.NewSessions(store, &adk.SessionOptions{Tenant: tenant})
+	}, nil
+}
