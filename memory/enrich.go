@@ -1,0 +1,315 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// An Enricher finds out what texts say: their intent, sentiment and language.
+// [Lexicon] is one for tests and offline runs, package comprehend has one on
+// Amazon Comprehend. It is safe for concurrent use.
+type Enricher interface {
+	// Enrich returns one finding for each of texts, in their order. What is wrong
+	// with one text alone is the Err of its finding. The error is for what stops all
+	// of them, such as a cancelled context or credentials that are refused; the
+	// findings then are none, or still one for each text, those it did not come to
+	// with an Err. A text that says nothing has zero Notes.
+	Enrich(ctx context.Context, texts []string) ([]Finding, error)
+}
+
+// A Finding is what an [Enricher] found out about one text.
+type Finding struct {
+	Notes Notes
+	Err   error // nil if Notes are what there is to know
+}
+
+// EnrichOptions adjusts an [Enrich]. A nil *EnrichOptions means the zero value.
+type EnrichOptions struct {
+	// Roles are those of the messages that are looked at: "user" if empty.
+	Roles []string
+	// From is the first record that is looked at, there or not: [Enriched.Next] of
+	// an earlier call. Empty means the oldest.
+	From RecordID
+	// Page is how many texts the Enricher is given at a time: 100 if zero. Fewer
+	// where they are long: a page of more than a MiB is not made longer.
+	Page int
+}
+
+// WithDefaults returns what Enrich acts on. It accepts a nil receiver.
+func (o *EnrichOptions) WithDefaults() EnrichOptions {
+	var opts EnrichOptions
+	if o != nil {
+		opts = *o
+	}
+	opts.Page = cmp.Or(opts.Page, 100)
+	if len(opts.Roles) == 0 {
+		opts.Roles = []string{"user"}
+	}
+	return opts
+}
+
+// Validate reports an error that matches [ErrInvalid] unless Enrich can act on
+// o. It accepts a nil receiver.
+func (o *EnrichOptions) Validate() error {
+	opts := o.WithDefaults()
+	if opts.Page < 0 {
+		return fmt.Errorf("%w: pages of %d texts: 0 means 100", ErrInvalid, opts.Page)
+	}
+	return opts.From.validateOptional()
+}
+
+// Enriched says what an [Enrich] did.
+type Enriched struct {
+	Annotated int // records that have notes now
+	Skipped   int // records that had notes, say nothing, were redacted, or were changed by others all the time
+	Failed    []EnrichFailure
+	// Next is where another call has to begin to find what this one left: the
+	// first record that failed, else the last one read. Empty if none was read.
+	Next RecordID
+}
+
+// An EnrichFailure is a record whose text the Enricher could not make out.
+type EnrichFailure struct {
+	Record RecordID
+	Err    error
+}
+
+// Enrich annotates the records of a session that have no notes yet with what
+// enricher makes of their text: the text parts of the messages of some roles, one
+// below the other, without thoughts. Records that have notes keep them, also those
+// that another process annotates while Enrich runs; what says nothing gets none. A
+// session that does not exist is ErrNotFound.
+//
+// It works page by page and may be repeated, by one process or several: a repeat
+// goes on with what has no notes. Where texts failed it goes on with the others
+// and then returns an error that matches that of the first; [Enriched.Failed] has
+// them all. A page is written by Updates that expect the session's version, so that
+// a session whose state changes all the time may end in ErrConflict.
+//
+// It reads the head, then each record from opts.From on, and once more what is to
+// be written after another process has changed the session. The annotations of a
+// page are written 24 at a time.
+func Enrich(ctx context.Context, store Store, key Key, enricher Enricher, opts *EnrichOptions) (Enriched, error) {
+	if err := cmp.Or(key.Validate(), opts.Validate()); err != nil {
+		return Enriched{}, wrap("enrich", key, err)
+	}
+	e := enrichment{store: store, key: key, enricher: enricher, opts: opts.WithDefaults()}
+	err := e.run(ctx)
+	return e.done, wrap("enrich", key, err)
+}
+
+// pageBytes is how long the texts of a page may be together, about.
+const pageBytes = 1 << 20
+
+// enrichTries is how often a page is read again because the session has changed.
+const enrichTries = 8
+
+type enrichment struct {
+	store    Store
+	key      Key
+	enricher Enricher
+	opts     EnrichOptions
+	done     Enriched
+	page     []said
+	bytes    int
+	next     RecordID // where the next run begins, if nothing has failed
+	// version is the session's from before its records were read, moved on by our own
+	// Updates: as long as it holds, what was read without notes has none. When it did
+	// not hold once, others is set, and each page is read again before it is written.
+	version int64
+	others  bool
+}
+
+// said is what a record says.
+type said struct {
+	record RecordID
+	text   string
+}
+
+func (e *enrichment) run(ctx context.Context) error {
+	if err := e.look(ctx); err != nil {
+		return err
+	}
+	for r, err := range e.store.Records(ctx, e.key, &RangeOptions{From: e.opts.From, Notes: true}) {
+		if err == nil {
+			err = e.add(ctx, r)
+		}
+		if err != nil {
+			return e.settle(err)
+		}
+	}
+	last := e.next
+	if len(e.page) > 0 {
+		last = e.page[len(e.page)-1].record
+	}
+	err := e.flush(ctx)
+	if err == nil {
+		e.next = last
+	}
+	return e.settle(err)
+}
+
+func (e *enrichment) add(ctx context.Context, r Record) error {
+	if len(e.page) == 0 {
+		e.next = r.ID
+	}
+	text := r.said(e.opts.Roles)
+	if !r.unnoted() || text == "" {
+		e.done.Skipped++
+		return nil
+	}
+	e.page, e.bytes = append(e.page, said{r.ID, text}), e.bytes+len(text)
+	if len(e.page) < e.opts.Page && e.bytes < pageBytes {
+		return nil
+	}
+	err := e.flush(ctx)
+	if err == nil {
+		e.next = r.ID
+	}
+	return err
+}
+
+// settle says where the next run begins, and what stands in the way of calling
+// this one done.
+func (e *enrichment) settle(err error) error {
+	e.done.Next = e.next
+	if len(e.done.Failed) == 0 {
+		return err
+	}
+	first := e.done.Failed[0]
+	e.done.Next = min(e.next, first.Record)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%d records failed, the first is %q: %w", len(e.done.Failed), first.Record, first.Err)
+}
+
+// unnoted reports whether r has no notes yet and may get some.
+func (r Record) unnoted() bool { return r.Notes.IsZero() && !r.Redacted }
+
+func (r Record) said(roles []string) string {
+	var texts []string
+	for _, m := range r.Messages {
+		if !slices.Contains(roles, m.Role) {
+			continue
+		}
+		for _, p := range m.Parts {
+			if strings.TrimSpace(p.Text) != "" && !p.Thought {
+				texts = append(texts, p.Text)
+			}
+		}
+	}
+	return strings.Join(texts, "\n")
+}
+
+// look finds the version of the session.
+func (e *enrichment) look(ctx context.Context) error {
+	w, err := e.store.Open(ctx, e.key, &WindowOptions{Last: -1, Scopes: NoState})
+	e.version = w.Head.Version
+	return err
+}
+
+// flush enriches the page and empties it, unless an error leaves work to be done.
+func (e *enrichment) flush(ctx context.Context) error {
+	if len(e.page) == 0 {
+		return nil
+	}
+	texts := make([]string, len(e.page))
+	for i, s := range e.page {
+		texts[i] = s.text
+	}
+	e.next = e.page[0].record
+	findings, stopped := e.enricher.Enrich(ctx, texts)
+	if stopped != nil && len(findings) == 0 {
+		return stopped
+	}
+	if len(findings) != len(texts) {
+		return fmt.Errorf("%w: the enricher returned %d findings for %d texts", ErrCorrupt, len(findings), len(texts))
+	}
+	notes, missed := e.sort(findings, stopped)
+	if err := e.write(ctx, notes); err != nil {
+		return err
+	}
+	e.page, e.bytes = nil, 0
+	if stopped != nil && missed != "" {
+		e.next = missed
+	}
+	return stopped
+}
+
+// sort returns what is to be written and, of an enricher that was stopped, the
+// first record that it missed.
+func (e *enrichment) sort(findings []Finding, stopped error) (notes []Annotate, missed RecordID) {
+	for i, f := range findings {
+		record, err := e.page[i].record, f.Err
+		if err == nil {
+			err = f.Notes.Validate()
+		}
+		switch {
+		case err != nil && stopped != nil:
+			missed = cmp.Or(missed, record)
+		case err != nil:
+			e.done.Failed = append(e.done.Failed, EnrichFailure{record, err})
+		case f.Notes.IsZero():
+			e.done.Skipped++
+		default:
+			notes = append(notes, Annotate{Record: record, Notes: f.Notes})
+		}
+	}
+	return notes, missed
+}
+
+// write annotates those of the records that are without notes when it does.
+func (e *enrichment) write(ctx context.Context, notes []Annotate) (err error) {
+	checked := !e.others
+	for tries := enrichTries; len(notes) > 0; {
+		if !checked {
+			if notes, err = e.recheck(ctx, notes); err != nil {
+				return err
+			}
+			checked = true
+			continue
+		}
+		n := min(len(notes), MaxChanges-1)
+		changes := []Change{Expect{Version: e.version}}
+		for _, a := range notes[:n] {
+			changes = append(changes, a)
+		}
+		_, err := e.store.Update(ctx, e.key, changes...)
+		if err == nil {
+			e.done.Annotated += n
+			e.version++
+			notes, tries = notes[n:], enrichTries
+			continue
+		}
+		// The session has changed, a record is gone, or this is the repeat of an Update
+		// that was done: what is there now says which.
+		if tries--; tries == 0 || !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		e.others, checked = true, false
+	}
+	return nil
+}
+
+// recheck returns those of notes whose record is there and has none.
+func (e *enrichment) recheck(ctx context.Context, notes []Annotate) ([]Annotate, error) {
+	if err := e.look(ctx); err != nil {
+		return nil, err
+	}
+	unnoted := map[RecordID]bool{}
+	span := &RangeOptions{From: notes[0].Record, To: notes[len(notes)-1].Record, Notes: true}
+	for r, err := range e.store.Records(ctx, e.key, span) {
+		if err != nil {
+			return nil, err
+		}
+		unnoted[r.ID] = r.unnoted()
+	}
+	still := slices.DeleteFunc(slices.Clone(notes), func(a Annotate) bool { return !unnoted[a.Record] })
+	e.done.Skipped += len(notes) - len(still)
+	return still, nil
+}
