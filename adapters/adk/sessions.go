@@ -68,10 +68,14 @@ func (s *Sessions) key(app, user, id string) memory.Key {
 }
 
 // named makes sure that nothing of a key is missing, which would name another thing
-// in the store: a user, or the default app.
+// in the store: a user, or the default app. Its text names the fields as the kit's own
+// services do, because programs look for that, and so do tests of the kit.
 func named(app, user, id string) error {
-	if app == "" || user == "" || id == "" {
-		return fmt.Errorf("app %q, user %q, session %q: %w: none may be empty", app, user, id, memory.ErrInvalid)
+	if app == "" || user == "" {
+		return fmt.Errorf("%w: app_name and user_id are required, got app_name: %q, user_id: %q", memory.ErrInvalid, app, user)
+	}
+	if id == "" {
+		return fmt.Errorf("%w: session_id is required, app_name: %q, user_id: %q", memory.ErrInvalid, app, user)
 	}
 	return nil
 }

@@ -196,6 +196,7 @@ func TestErrorsMatchThoseOfMemory(t *testing.T) {
 	require.ErrorIs(t, err, memory.ErrInvalid)
 	_, err = s.Create(ctx, &session.CreateRequest{AppName: "app"})
 	require.ErrorIs(t, err, memory.ErrInvalid)
+	require.ErrorContains(t, err, `app_name and user_id are required, got app_name: "app"`, "the kit's own text")
 	require.ErrorIs(t, s.AppendEvent(ctx, create(t, s, "t", nil), said("i", nil)), memory.ErrInvalid)
 }
 
