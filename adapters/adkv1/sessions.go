@@ -1,8 +1,7 @@
 // Code generated from ../adk/sessions.go by go test -update; DO NOT EDIT.
 
 // Package adkv1 keeps the sessions of agents built with the Agent Development Kit for
-// Go (google.golang.org/adk,
-// version 1) in a memory.Store.
+// Go, version 1 (google.golang.org/adk), in a memory.Store.
 //
 // It is package adk for the other major version of the kit. Each reads the sessions
 // that the other has written, but for what version 1 has no field for.

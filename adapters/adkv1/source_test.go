@@ -20,7 +20,7 @@ func TestTheSourceIsThatOfPackageAdk(t *testing.T) {
 		"genaistore/adapters/adk", "genaistore/adapters/adkv1",
 		"package adk\n", "package adkv1\n", "package adk_test\n", "package adkv1_test\n", "Package adk ", "Package adkv1 ",
 		"adk.NewSessions", "adkv1.NewSessions", "adk.SessionOptions", "adkv1.SessionOptions",
-		"(google.golang.org/adk/v2)", "(google.golang.org/adk,\n// version 1)",
+		"Go (google.golang.org/adk/v2) in a", "Go, version 1 (google.golang.org/adk), in a",
 		"It has the name of its folder, so that an import needs no alias; no package of the\n// kit itself is called adk.\n",
 		"It is package adk for the other major version of the kit. Each reads the sessions\n// that the other has written, but for what version 1 has no field for.\n",
 		"session.NewEvent(", "session.NewEventWithContext(",

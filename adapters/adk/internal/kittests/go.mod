@@ -5,9 +5,12 @@ go 1.26.5
 require (
 	github.com/genaistore/genaistore v0.0.0-00010101000000-000000000000
 	github.com/genaistore/genaistore/adapters/adk v0.0.0-00010101000000-000000000000
+	github.com/genaistore/genaistore/adapters/adkv1 v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/mod v0.42.0
+	google.golang.org/adk v1.6.0
 	google.golang.org/adk/v2 v2.2.0
+	google.golang.org/genai v1.66.0
 )
 
 require (
@@ -37,7 +40,6 @@ require (
 	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
 	google.golang.org/api v0.291.0 // indirect
-	google.golang.org/genai v1.66.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260724162435-b2f20204f0df // indirect
 	google.golang.org/grpc v1.83.0 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect
@@ -48,3 +50,5 @@ require (
 replace github.com/genaistore/genaistore => ../../../..
 
 replace github.com/genaistore/genaistore/adapters/adk => ../..
+
+replace github.com/genaistore/genaistore/adapters/adkv1 => ../../../adkv1

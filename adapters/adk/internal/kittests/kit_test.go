@@ -27,17 +27,22 @@ const (
 	version, passes, packages = "v2.2.0", 1431, 20
 )
 
+// stores are those that the environment names, or else fallback.
+func stores(fallback string) []string {
+	return strings.FieldsFunc(cmp.Or(os.Getenv(envKit), fallback), func(r rune) bool { return r == ',' })
+}
+
 // All tests of the kit pass on our sessions that pass on its own.
 func TestKit(t *testing.T) {
-	stores := strings.FieldsFunc(os.Getenv(envKit), func(r rune) bool { return r == ',' })
-	if len(stores) == 0 {
+	names := stores("")
+	if len(names) == 0 {
 		t.Skip("set " + envKit + "=" + ours.Memory + " to run the kit's tests, which takes minutes")
 	}
 	kit := prepare(t)
 	theirs, _ := kit.run(t, "")
 	require.Len(t, kit.packages, packages)
 	require.Equal(t, passes, theirs.count("pass")+len(slices.DeleteFunc(theirs.failed(), func(t test) bool { return !apart(t) })), "of %s", version)
-	for _, store := range stores {
+	for _, store := range names {
 		t.Run(store, func(t *testing.T) {
 			got, calls := kit.run(t, store)
 			for _, problem := range problems(theirs, got, kit.packages, calls) {
