@@ -57,6 +57,9 @@ func CountIntents(ctx context.Context, store Store, query Query, intents ...stri
 // days yields the parts of q: one for each day and intent.
 func days(q Query, intents []string) iter.Seq[Query] {
 	return func(yield func(Query) bool) {
+		if !q.Since.Before(q.Until) {
+			return
+		}
 		for day := dayOf(q.Since); day.Before(q.Until); day = day.AddDate(0, 0, 1) {
 			part := q
 			part.Since, part.Until = latest(q.Since, day), earliest(q.Until, day.AddDate(0, 0, 1))
