@@ -66,7 +66,7 @@ type object []member
 
 type member struct {
 	name  string
-	value any // a string, a bool, an object or a list of objects
+	value any // a string or a list of them, a bool, an object or a list of them
 }
 
 // quote writes a string as JSON does. YAML reads that as the same string.
@@ -99,11 +99,24 @@ func writeJSON(out *strings.Builder, v any, indent string) {
 			endElement(out, i, len(v))
 		}
 		out.WriteString(indent + "]")
-	case string:
-		out.WriteString(quote(v))
 	default:
-		fmt.Fprint(out, v)
+		out.WriteString(scalar(v))
 	}
+}
+
+// scalar writes what stands in one line, and is the same in JSON and YAML.
+func scalar(v any) string {
+	switch v := v.(type) {
+	case string:
+		return quote(v)
+	case []string:
+		quoted := make([]string, 0, len(v))
+		for _, s := range v {
+			quoted = append(quoted, quote(s))
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	return fmt.Sprint(v)
 }
 
 func endElement(out *strings.Builder, i, n int) {
@@ -129,10 +142,8 @@ func writeYAML(out *strings.Builder, v object, indent string) {
 				out.WriteString(indent + "  - ")
 				writeYAML(out, element, indent+"    ")
 			}
-		case string:
-			out.WriteString(" " + quote(value) + "\n")
 		default:
-			fmt.Fprintf(out, " %v\n", value)
+			out.WriteString(" " + scalar(value) + "\n")
 		}
 	}
 }

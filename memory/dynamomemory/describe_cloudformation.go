@@ -21,7 +21,7 @@ func (o *TableOptions) template(table string) object {
 		}}}},
 		{"Outputs", object{
 			{"TableName", object{{"Value", object{{"Ref", "Conversations"}}}}},
-			{"TableArn", object{{"Value", object{{"Fn::GetAtt", "Conversations.Arn"}}}}},
+			{"TableArn", object{{"Value", object{{"Fn::GetAtt", []string{"Conversations", "Arn"}}}}}},
 		}},
 	}
 }

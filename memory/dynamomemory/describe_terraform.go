@@ -60,27 +60,30 @@ func (o *TableOptions) terraformReplicas(w *hcl) {
 		w.block("server_side_encryption", sse...)
 	}
 	for i, r := range o.Replicas {
-		if i == 0 {
-			continue // the provider's own Region is the table itself
+		if i > 0 { // the provider's own Region is the table itself
+			w.block("replica", o.terraformReplica(r)...)
 		}
-		replica := []any{"region_name", r.Region}
-		if o.Consistency == Strong {
-			replica = append(replica, "consistency_mode", Strong.String())
-		}
-		if key := o.replicaKey(r); key != "" {
-			replica = append(replica, "kms_key_arn", key)
-		}
-		if !o.NoRecovery {
-			replica = append(replica, "point_in_time_recovery", true)
-		}
-		if o.DeletionProtection {
-			replica = append(replica, "deletion_protection_enabled", true)
-		}
-		w.block("replica", replica...)
 	}
 	if o.Witness != "" {
 		w.block("global_table_witness", "region_name", o.Witness)
 	}
+}
+
+func (o *TableOptions) terraformReplica(r Replica) []any {
+	replica := []any{"region_name", r.Region}
+	if o.Consistency == Strong {
+		replica = append(replica, "consistency_mode", Strong.String())
+	}
+	if key := o.replicaKey(r); key != "" {
+		replica = append(replica, "kms_key_arn", key)
+	}
+	if !o.NoRecovery {
+		replica = append(replica, "point_in_time_recovery", true)
+	}
+	if o.DeletionProtection {
+		replica = append(replica, "deletion_protection_enabled", true)
+	}
+	return replica
 }
 
 // hcl writes blocks of Terraform's language, as terraform fmt has them.

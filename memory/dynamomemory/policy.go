@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -154,19 +153,13 @@ type aTable struct {
 	key string // ARN of the KMS key that encrypts it, or ""
 }
 
-var (
-	arnPart    = regexp.MustCompile(`^[a-z0-9-]+$`)                                                //nolint:gochecknoglobals // a constant that Go has no const for
-	accountID  = regexp.MustCompile(`^[0-9]{12}$`)                                                 //nolint:gochecknoglobals // a constant that Go has no const for
-	arnOfOwnID = regexp.MustCompile(`^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$`) //nolint:gochecknoglobals // a constant that Go has no const for
-)
-
 func parseTable(tableARN string, opts *TableOptions) (aTable, error) {
 	parsed, err := arn.Parse(tableARN)
 	if err != nil {
 		return aTable{}, fmt.Errorf("%w: %w", fault.Invalid, err)
 	}
 	name, ok := strings.CutPrefix(parsed.Resource, "table/")
-	if !ok || parsed.Service != "dynamodb" || !arnPart.MatchString(parsed.Partition) || !arnPart.MatchString(parsed.Region) || !accountID.MatchString(parsed.AccountID) {
+	if !ok || parsed.Service != "dynamodb" || !isOwned(parsed) {
 		return aTable{}, fmt.Errorf("%w: not the ARN of a table, which is like arn:aws:dynamodb:us-east-1:123456789012:table/name", fault.Invalid)
 	}
 	if err := validateTable(name, opts); err != nil {
@@ -175,12 +168,24 @@ func parseTable(tableARN string, opts *TableOptions) (aTable, error) {
 	table := aTable{ARN: parsed}
 	switch key := opts.WithDefaults().KMSKey; {
 	case key == "" || key == awsManagedKey: // every principal of the account may use these through DynamoDB
-	case !arnOfOwnID.MatchString(key):
+	case !isKeyARN(key):
 		return aTable{}, fmt.Errorf("%w: a policy names a key by its ARN, not %q", fault.Invalid, key)
 	default:
 		table.key = key
 	}
 	return table, nil
+}
+
+// isOwned says whether an ARN has a partition, a Region and an account, and no
+// wildcard in them.
+func isOwned(a arn.ARN) bool {
+	return wholly(a.Partition, lower+digits+"-") && isRegion(a.Region) && len(a.AccountID) == 12 && wholly(a.AccountID, digits)
+}
+
+func isKeyARN(key string) bool {
+	parsed, err := arn.Parse(key)
+	id, ok := strings.CutPrefix(parsed.Resource, "key/")
+	return err == nil && ok && parsed.Service == "kms" && isOwned(parsed) && wholly(id, alnum+"-")
 }
 
 // keyStatements allow what a customer's key asks of who uses the table, through

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -127,7 +126,7 @@ func (o *TableOptions) Validate() error {
 		return err
 	}
 	for _, index := range []string{given.Schema.IntentIndex, given.Schema.SentimentIndex} {
-		if !nameOfTable.MatchString(index) {
+		if !isTableName(index) {
 			return fmt.Errorf("%w: index name %q: 3 to 255 letters, digits, '_', '-' or '.'", fault.Invalid, index)
 		}
 	}
@@ -137,7 +136,7 @@ func (o *TableOptions) Validate() error {
 		}
 	}
 	for _, key := range given.kmsKeys() {
-		if !nameOfKey.MatchString(key) {
+		if !isKeyName(key) {
 			return fmt.Errorf("%w: %.60q is not the id, the ARN or the alias of a key", fault.Invalid, key)
 		}
 	}
@@ -170,7 +169,7 @@ func (o *TableOptions) validateReplicas() error {
 		if seen[r.Region] {
 			return fmt.Errorf("%w: Region %q is empty or there twice", fault.Invalid, r.Region)
 		}
-		if !nameOfRegion.MatchString(r.Region) {
+		if !isRegion(r.Region) {
 			return fmt.Errorf("%w: %q is no Region", fault.Invalid, r.Region)
 		}
 		seen[r.Region] = true
@@ -229,14 +228,28 @@ func (o *TableOptions) regions() []string {
 	return regions
 }
 
-var (
-	nameOfKey    = regexp.MustCompile(`^[A-Za-z0-9:/_-]{1,2048}$`)    //nolint:gochecknoglobals // a constant that Go has no const for
-	nameOfTable  = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)      //nolint:gochecknoglobals // a constant that Go has no const for
-	nameOfRegion = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`) //nolint:gochecknoglobals // a constant that Go has no const for
+// Checked by hand: compiled expressions would cost whoever imports this package
+// their allocations at its start.
+
+func isTableName(s string) bool { return len(s) >= 3 && len(s) <= 255 && wholly(s, alnum+"_.-") }
+
+func isRegion(s string) bool {
+	return len(s) <= 64 && strings.Count(s, "-") >= 2 && wholly(s, lower+digits+"-")
+}
+
+func isKeyName(s string) bool { return len(s) <= 2048 && wholly(s, alnum+":/_-") }
+
+const (
+	lower  = "abcdefghijklmnopqrstuvwxyz"
+	digits = "0123456789"
+	alnum  = lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
 )
 
+// wholly says whether s is not empty and has no characters but those allowed.
+func wholly(s, allowed string) bool { return s != "" && strings.Trim(s, allowed) == "" }
+
 func validateTable(table string, opts *TableOptions) error {
-	if !nameOfTable.MatchString(table) {
+	if !isTableName(table) {
 		return fmt.Errorf("%w: table name %q: 3 to 255 letters, digits, '_', '-' or '.'", fault.Invalid, table)
 	}
 	return opts.Validate()

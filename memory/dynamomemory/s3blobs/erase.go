@@ -3,6 +3,7 @@ package s3blobs
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -66,34 +67,46 @@ func (s *Store) erase(ctx context.Context, prefix string, ours func(key string) 
 type at struct{ key, version string }
 
 // versions yields all versions and delete markers of the keys with a prefix.
-func (s *Store) versions(ctx context.Context, prefix string) func(func(types.ObjectIdentifier, error) bool) {
-	return paging.Seq(func(from at) (found []types.ObjectIdentifier, next at, err error) {
+func (s *Store) versions(ctx context.Context, prefix string) iter.Seq2[types.ObjectIdentifier, error] {
+	return paging.Seq(func(from at) ([]types.ObjectIdentifier, at, error) {
 		in := &s3.ListObjectVersionsInput{Bucket: &s.bucket, Prefix: &prefix}
-		if from != (at{}) {
+		if from.key != "" {
 			in.KeyMarker = &from.key
-			if from.version != "" {
-				in.VersionIdMarker = &from.version
-			}
+		}
+		if from.version != "" {
+			in.VersionIdMarker = &from.version
 		}
 		meter.Add(ctx, meter.Cost{Requests: 1})
 		out, err := s.client.ListObjectVersions(ctx, in)
 		if err != nil {
 			return nil, at{}, classify("ListBucketVersions", err)
 		}
-		for _, v := range out.Versions {
-			found = append(found, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
-		}
-		for _, m := range out.DeleteMarkers {
-			found = append(found, types.ObjectIdentifier{Key: m.Key, VersionId: m.VersionId})
-		}
-		if out.IsTruncated != nil && *out.IsTruncated {
-			next = at{text(out.NextKeyMarker), text(out.NextVersionIdMarker)}
-			if next == (at{}) {
-				return nil, at{}, fmt.Errorf("%w: a page that is not the last and does not say what follows", fault.Corrupt)
-			}
-		}
-		return found, next, nil
+		next, err := following(out)
+		return identifiers(out), next, err
 	})
+}
+
+func identifiers(out *s3.ListObjectVersionsOutput) []types.ObjectIdentifier {
+	var found []types.ObjectIdentifier
+	for _, v := range out.Versions {
+		found = append(found, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
+	}
+	for _, m := range out.DeleteMarkers {
+		found = append(found, types.ObjectIdentifier{Key: m.Key, VersionId: m.VersionId})
+	}
+	return found
+}
+
+// following is where the next page begins, the zero value after the last one.
+func following(out *s3.ListObjectVersionsOutput) (at, error) {
+	if out.IsTruncated == nil || !*out.IsTruncated {
+		return at{}, nil
+	}
+	next := at{text(out.NextKeyMarker), text(out.NextVersionIdMarker)}
+	if next == (at{}) {
+		return at{}, fmt.Errorf("%w: a page that is not the last and does not say what follows", fault.Corrupt)
+	}
+	return next, nil
 }
 
 func (s *Store) deleteObjects(ctx context.Context, objects []types.ObjectIdentifier) error {

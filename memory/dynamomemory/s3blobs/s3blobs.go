@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 	"time"
 
@@ -63,8 +62,6 @@ type Store struct {
 	opts   Options
 }
 
-var prefixSyntax = regexp.MustCompile(`^[A-Za-z0-9._~%/-]*$`) //nolint:gochecknoglobals // a constant that Go has no const for
-
 // New returns a Store in a bucket that exists. A bucket without versions is
 // cheapest: blobs never change. Opts may be nil. An empty bucket name and a bad
 // prefix are errors that match memory.ErrInvalid.
@@ -73,7 +70,7 @@ func New(client Client, bucket string, opts *Options) (*Store, error) {
 	if bucket == "" {
 		return nil, fmt.Errorf("s3 blobs: %w: no bucket", fault.Invalid)
 	}
-	if len(given.Prefix) > maxPrefix || !prefixSyntax.MatchString(given.Prefix) {
+	if len(given.Prefix) > maxPrefix || strings.Trim(given.Prefix, allowed+"/") != "" {
 		return nil, fmt.Errorf("s3 blobs: %w: prefix %.60q: at most %d letters, digits and -_.~%%/", fault.Invalid, given.Prefix, maxPrefix)
 	}
 	return &Store{client, bucket, given}, nil
@@ -83,21 +80,20 @@ const (
 	maxPrefix = 256
 	maxKey    = 1024
 	// sumKey is the metadata with the SHA-256 of an object, in hexadecimal.
-	sumKey = "sha256"
+	sumKey  = "sha256"
+	allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~%"
 	// maxPuts bounds the races that a Put loses to a writer who then fails.
 	maxPuts = 5
 )
 
-var nameSyntax = regexp.MustCompile(`^[A-Za-z0-9._~%-]+(/[A-Za-z0-9._~%-]+)*$`) //nolint:gochecknoglobals // a constant that Go has no const for
-
 func (s *Store) key(name string) (*string, error) {
 	key := s.opts.Prefix + name
-	if !nameSyntax.MatchString(name) || len(key) > maxKey {
-		return nil, fmt.Errorf("%w: name %.60q: segments of letters, digits and -_.~%%, joined by /, at most %d bytes with the prefix", fault.Invalid, name, maxKey)
+	if len(key) > maxKey {
+		return nil, fmt.Errorf("%w: name %.60q: at most %d bytes with the prefix", fault.Invalid, name, maxKey)
 	}
 	for segment := range strings.SplitSeq(name, "/") {
-		if segment == "." || segment == ".." {
-			return nil, fmt.Errorf("%w: name %.60q has a segment %q", fault.Invalid, name, segment)
+		if segment == "" || segment == "." || segment == ".." || strings.Trim(segment, allowed) != "" {
+			return nil, fmt.Errorf("%w: name %.60q: segments of letters, digits and -_.~%%, joined by /; none is a dot or two", fault.Invalid, name)
 		}
 	}
 	return &key, nil
@@ -157,7 +153,7 @@ func (s *Store) verify(ctx context.Context, key *string, sum string) error {
 
 func pause(ctx context.Context, attempt int) error {
 	most := 50 * time.Millisecond << attempt
-	timer := time.NewTimer(rand.N(most)) //nolint:gosec // jitter, no secret
+	timer := time.NewTimer(rand.N(most))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
