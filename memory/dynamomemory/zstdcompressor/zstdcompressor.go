@@ -109,7 +109,11 @@ func sizeOf(src []byte) (uint64, error) {
 	if err := header.Decode(src); err != nil {
 		return 0, fmt.Errorf("zstd: %w: %w", fault.Corrupt, err)
 	}
-	if header.Skippable || !header.HasFCS || !header.HasCheckSum {
+	tail := checksum
+	if !header.HasCheckSum && header.FrameContentSize == 0 { // the frame of nothing
+		tail = 0
+	}
+	if header.Skippable || !header.HasFCS || tail > 0 && !header.HasCheckSum {
 		return 0, fmt.Errorf("zstd: %w: a frame without its size or its checksum", fault.Corrupt)
 	}
 	rest := src[header.HeaderSize:]
@@ -128,8 +132,8 @@ func sizeOf(src []byte) (uint64, error) {
 		}
 		rest = rest[blockHeader+length:]
 	}
-	if len(rest) != checksum {
-		return 0, fmt.Errorf("zstd: %w: %d bytes where the frame ends in a checksum of %d", fault.Corrupt, len(rest), checksum)
+	if len(rest) != tail {
+		return 0, fmt.Errorf("zstd: %w: %d bytes where the frame ends in a checksum of %d", fault.Corrupt, len(rest), tail)
 	}
 	return header.FrameContentSize, nil
 }
