@@ -85,9 +85,8 @@ func published(t *testing.T) (m module, sum string) {
 func copyKit(t *testing.T, m module, sum, to string) (packages []string) {
 	t.Helper()
 	if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
-		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
-		part, err := os.MkdirTemp(filepath.Dir(to), "part")
-		require.NoError(t, err)
+		part := to + ".part"
+		require.NoError(t, os.RemoveAll(part))
 		require.NoError(t, copyFiles(part, os.DirFS(m.Dir)))
 		require.NoError(t, os.Rename(part, to))
 	}

@@ -49,11 +49,27 @@ func (r results) count(action string) (n int) {
 	return n
 }
 
-// apart reports whether t, or the test that it is a subtest of, fails on the kit's own
-// service as well, in about one of four runs.
-func apart(t test) bool {
-	name, _, _ := strings.Cut(t.name, "/")
-	return name == "TestA2AMultiHopInputRequiredCancellation"
+// unsteady has the tests that now and then fail on the kit's own service as well, with
+// how often they did here: they race with themselves for which of two agents is first.
+func unsteady() map[string]string {
+	return map[string]string{
+		"TestA2AMultiHopInputRequiredCancellation":      "2 of 200 runs, and up to 1 of 4 on a busy machine",
+		"TestDelegation_04_ChatToTwoSingleTurnParallel": "18 of 3000 runs; 3 of 60 with the race detector",
+	}
+}
+
+// merge takes the results of tests that ran again in the place of the old ones.
+func (r results) merge(again results) {
+	for t, a := range again {
+		if t.name != "" {
+			r[t] = a
+		}
+	}
+	for t := range again {
+		if t.name == "" && r[t] == "fail" && !slices.ContainsFunc(r.failed(), func(f test) bool { return f.pkg == t.pkg && f.name != "" }) {
+			r[t] = again[t]
+		}
+	}
 }
 
 // failed returns the tests that failed, and the packages that did so with no test to
@@ -79,12 +95,10 @@ func (r results) failed() (list []test) {
 // or that did not run. calls are the services of ours that each package has made.
 func problems(theirs, ours results, packages []string, calls map[string]int) (list []string) {
 	for _, t := range ours.failed() {
-		if !apart(t) {
-			list = append(list, fmt.Sprintf("%s: fail (the kit's own: %s)", t, theirs[t]))
-		}
+		list = append(list, fmt.Sprintf("%s: fail (the kit's own: %s)", t, theirs[t]))
 	}
 	for _, t := range slices.SortedFunc(maps.Keys(theirs), func(a, b test) int { return strings.Compare(a.String(), b.String()) }) {
-		if !apart(t) && ours[t] != theirs[t] && ours[t] != "fail" {
+		if ours[t] != theirs[t] && ours[t] != "fail" {
 			list = append(list, fmt.Sprintf("%s: %q (the kit's own: %s)", t, ours[t], theirs[t]))
 		}
 	}
@@ -119,12 +133,35 @@ func TestWhatFallsShortIsFound(t *testing.T) {
 		"a panic":                           {lines(line("pass", "TestA/x"), line("run", "TestA"), line("fail", "")), made, []string{"runner TestA: fail (the kit's own: pass)", `runner TestB: "" (the kit's own: skip)`}},
 		"nothing builds":                    {lines(line("fail", "")), made, []string{"runner : fail (the kit's own: pass)", `runner TestA: "" (the kit's own: pass)`, `runner TestA/x: "" (the kit's own: pass)`, `runner TestB: "" (the kit's own: skip)`}},
 		"the kit's own service is still in": {theirs, nil, []string{"runner: it has made no service of ours"}},
-		"the test that is apart fails":      {lines(line("pass", "TestA/x"), line("pass", "TestA"), line("skip", "TestB"), line("fail", "TestA2AMultiHopInputRequiredCancellation/y"), line("fail", "TestA2AMultiHopInputRequiredCancellation"), line("fail", "")), made, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, tt.want, problems(theirs, tt.ours, []string{"runner"}, tt.calls))
 		})
 	}
+	flaky := lines(line("pass", "TestA/x"), line("fail", "TestA"), line("fail", "TestB"), line("fail", ""))
+	flaky.merge(lines(line("pass", "TestA"), line("pass", "")))
+	require.Equal(t, []test{{kit + "/runner", "TestB"}}, flaky.failed())
+	require.Equal(t, "fail", flaky[test{kit + "/runner", ""}])
+	flaky.merge(lines(line("skip", "TestB"), line("pass", "")))
+	require.Equal(t, theirs, flaky)
 	_, err := readResults(strings.NewReader("no JSON"))
 	require.ErrorContains(t, err, "go test -json")
+}
+
+func TestOnlyUnsteadyTestsRunAgain(t *testing.T) {
+	delegation := test{kit + "/agent/llmagent", "TestDelegation_04_ChatToTwoSingleTurnParallel"}
+	got := results{delegation: "fail", test{kit + "/runner", "TestA"}: "fail"}
+	runs := 0
+	again(got, func(failed test) results {
+		require.Equal(t, delegation, failed)
+		runs++
+		return results{delegation: map[bool]string{true: "pass", false: "fail"}[runs == 3]}
+	})
+	require.Equal(t, 3, runs)
+	require.Equal(t, results{delegation: "pass", test{kit + "/runner", "TestA"}: "fail"}, got)
+
+	got, runs = results{delegation: "fail"}, 0
+	again(got, func(test) results { runs++; return results{delegation: "fail"} })
+	require.Equal(t, attempts, runs)
+	require.Equal(t, results{delegation: "fail"}, got, "it always fails")
 }

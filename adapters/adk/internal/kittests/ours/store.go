@@ -2,7 +2,6 @@ package ours
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 
 	"github.com/genaistore/genaistore/memory"
@@ -24,22 +23,14 @@ const (
 
 // Open returns a function that returns a store and a tenant that has nothing in it.
 // It is called from many goroutines.
-func Open(ctx context.Context, name string) (func() (memory.Store, string), error) {
+func Open(_ context.Context, name string) (func() (memory.Store, string), error) {
 	switch name {
 	case Memory:
 		return func() (memory.Store, string) { return new(memory.InMemory), "" }, nil
 	case DynamoDB:
-		store, err := openDynamoDB(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return func() (memory.Store, string) { return store, rand.Text() }, nil
+		// The SEAM for package dynamomemory: open EnvTable at EnvEndpoint here, once for
+		// the process, and return it with rand.Text() as the tenant.
+		return nil, fmt.Errorf("%w: this build has no store on DynamoDB", memory.ErrInvalid)
 	}
 	return nil, fmt.Errorf("%w: no store is called %q", memory.ErrInvalid, name)
-}
-
-// openDynamoDB is the SEAM for package dynamomemory: open the table EnvTable at
-// EnvEndpoint, once for a process. Until then the store is refused.
-func openDynamoDB(context.Context) (memory.Store, error) {
-	return nil, fmt.Errorf("%w: this build has no store on DynamoDB", memory.ErrInvalid)
 }
