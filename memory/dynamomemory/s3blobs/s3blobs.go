@@ -40,7 +40,7 @@ type Client interface {
 // Options configure a [Store]. The zero value is the default.
 type Options struct {
 	// Prefix begins every key, such as "memory/"; none by default. Letters, digits,
-	// '-', '_', '.', '~', '%' and '/'.
+	// '/' and any of -_.~%$&+=:@.
 	Prefix string
 	// KMSKey encrypts the objects, with a bucket key. Empty is the default of the
 	// bucket, which is never none.
@@ -71,7 +71,7 @@ func New(client Client, bucket string, opts *Options) (*Store, error) {
 		return nil, fmt.Errorf("s3 blobs: %w: no bucket", fault.Invalid)
 	}
 	if len(given.Prefix) > maxPrefix || strings.Trim(given.Prefix, allowed+"/") != "" {
-		return nil, fmt.Errorf("s3 blobs: %w: prefix %.60q: at most %d letters, digits and -_.~%%/", fault.Invalid, given.Prefix, maxPrefix)
+		return nil, fmt.Errorf("s3 blobs: %w: prefix %.60q: at most %d letters, digits and any of -_.~%%$&+=:@/", fault.Invalid, given.Prefix, maxPrefix)
 	}
 	return &Store{client, bucket, given}, nil
 }
@@ -80,8 +80,10 @@ const (
 	maxPrefix = 256
 	maxKey    = 1024
 	// sumKey is the metadata with the SHA-256 of an object, in hexadecimal.
-	sumKey  = "sha256"
-	allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~%"
+	sumKey = "sha256"
+	// allowed are the characters of path segments, and so of what url.PathEscape
+	// returns.
+	allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~%$&+=:@"
 	// maxPuts bounds the races that a Put loses to a writer who then fails.
 	maxPuts = 5
 )
@@ -93,7 +95,7 @@ func (s *Store) key(name string) (*string, error) {
 	}
 	for segment := range strings.SplitSeq(name, "/") {
 		if segment == "" || segment == "." || segment == ".." || strings.Trim(segment, allowed) != "" {
-			return nil, fmt.Errorf("%w: name %.60q: segments of letters, digits and -_.~%%, joined by /; none is a dot or two", fault.Invalid, name)
+			return nil, fmt.Errorf("%w: name %.60q: segments of letters, digits and any of -_.~%%$&+=:@, joined by /; none is a dot or two", fault.Invalid, name)
 		}
 	}
 	return &key, nil
