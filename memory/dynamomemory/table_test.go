@@ -3,7 +3,6 @@ package dynamomemory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -464,7 +463,7 @@ func TestBadOptionsAskNothingOfAWS(t *testing.T) {
 	for _, name := range []string{"", "ab", "a b c", "x/y/z", strings.Repeat("x", 256)} {
 		plane := &controlPlane{}
 		_, err := EnsureTable(t.Context(), plane, name, nil)
-		require.ErrorIs(t, err, fault.Invalid, fmt.Sprintf("%q", name))
+		require.ErrorIs(t, err, fault.Invalid, "%q", name)
 		require.Empty(t, plane.calls)
 	}
 }

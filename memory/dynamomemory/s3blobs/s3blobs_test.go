@@ -50,19 +50,20 @@ func Example() {
 // without versions each object has the version null.
 type bucket struct {
 	*awsfake.S3
+	t         testing.TB
 	versioned bool // answers deletes as a bucket with versions does
 	page      int  // versions of a page
 	asked     []string
 	mu        sync.Mutex
 }
 
-func newBucket() *bucket {
-	b := &bucket{S3: awsfake.NewS3("talks"), page: 1000}
+func newBucket(t testing.TB) *bucket {
+	b := &bucket{t: t, S3: awsfake.NewS3("talks"), page: 1000}
 	b.Intercept(b.intercept)
 	return b
 }
 
-func (b *bucket) intercept(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+func (b *bucket) intercept(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	query := r.URL.Query()
@@ -90,9 +91,10 @@ func (b *bucket) keys(prefix string) []string {
 	var keys []string
 	in := &s3.ListObjectsV2Input{Bucket: new("talks"), Prefix: &prefix}
 	for {
-		out, err := b.Client().ListObjectsV2(context.Background(), in)
+		out, err := b.Client().ListObjectsV2(b.t.Context(), in)
 		if err != nil {
-			panic(err)
+			b.t.Error(err)
+			return nil
 		}
 		for _, o := range out.Contents {
 			keys = append(keys, *o.Key)
@@ -105,12 +107,16 @@ func (b *bucket) keys(prefix string) []string {
 }
 
 func (b *bucket) listVersions(w http.ResponseWriter, query url.Values) {
-	type version struct{ Key, VersionId string }
+	type version struct {
+		Key       string
+		VersionID string `xml:"VersionId"`
+	}
 	var page struct {
-		XMLName                            xml.Name `xml:"ListVersionsResult"`
-		IsTruncated                        bool
-		NextKeyMarker, NextVersionIdMarker string `xml:",omitempty"`
-		Version                            []version
+		XMLName             xml.Name `xml:"ListVersionsResult"`
+		IsTruncated         bool
+		NextKeyMarker       string `xml:",omitempty"`
+		NextVersionIDMarker string `xml:"NextVersionIdMarker,omitempty"`
+		Version             []version
 	}
 	for _, key := range b.keys(query.Get("prefix")) {
 		if key <= query.Get("key-marker") {
@@ -118,7 +124,7 @@ func (b *bucket) listVersions(w http.ResponseWriter, query url.Values) {
 		}
 		if len(page.Version) == b.page {
 			page.IsTruncated = true
-			page.NextKeyMarker, page.NextVersionIdMarker = page.Version[b.page-1].Key, "null"
+			page.NextKeyMarker, page.NextVersionIDMarker = page.Version[b.page-1].Key, "null"
 			break
 		}
 		page.Version = append(page.Version, version{key, "null"})
@@ -128,11 +134,14 @@ func (b *bucket) listVersions(w http.ResponseWriter, query url.Values) {
 
 func (b *bucket) deleteObjects(w http.ResponseWriter, r *http.Request) {
 	var in struct {
-		Object []struct{ Key, VersionId string }
+		Object []struct {
+			Key       string
+			VersionID string `xml:"VersionId"`
+		}
 	}
 	data, _ := io.ReadAll(r.Body)
 	if err := xml.Unmarshal(data, &in); err != nil {
-		panic(err)
+		b.t.Error(err)
 	}
 	type failed struct{ Key, Code, Message string }
 	var out struct {
@@ -150,11 +159,11 @@ func (b *bucket) deleteObjects(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasSuffix(o.Key, "locked"):
 			out.Error = append(out.Error, failed{o.Key, "AccessDenied", "object lock"})
-		case o.VersionId != "null":
-			out.Error = append(out.Error, failed{o.Key, "NoSuchVersion", o.VersionId})
+		case o.VersionID != "null":
+			out.Error = append(out.Error, failed{o.Key, "NoSuchVersion", o.VersionID})
 		default:
-			if _, err := b.Client().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: new("talks"), Key: &o.Key}); err != nil {
-				panic(err)
+			if _, err := b.Client().DeleteObject(b.t.Context(), &s3.DeleteObjectInput{Bucket: new("talks"), Key: &o.Key}); err != nil {
+				b.t.Error(err)
 			}
 		}
 	}
@@ -168,7 +177,7 @@ func newStore(t testing.TB, client s3blobs.Client) *s3blobs.Store {
 }
 
 func TestABlobComesBack(t *testing.T) {
-	store := newStore(t, newBucket().Client())
+	store := newStore(t, newBucket(t).Client())
 	for name, data := range map[string][]byte{
 		"t-a/empty": nil, "t-a/small": []byte("x"), "t-a/large": bytes.Repeat([]byte("0123456789"), 1<<19), "t-a%2540b/$&+=:@-_.~": {0, 255},
 	} {
@@ -181,7 +190,7 @@ func TestABlobComesBack(t *testing.T) {
 }
 
 func TestABlobIsWrittenOnce(t *testing.T) {
-	b := newBucket()
+	b := newBucket(t)
 	store := newStore(t, b.Client())
 	require.NoError(t, store.Put(t.Context(), "b1", []byte("one")))
 	require.ErrorIs(t, store.Put(t.Context(), "b1", []byte("two")), memory.ErrCorrupt)
@@ -191,12 +200,12 @@ func TestABlobIsWrittenOnce(t *testing.T) {
 }
 
 func TestWhatIsAbsentIsNotFoundAndAMissingBucketIsNot(t *testing.T) {
-	store := newStore(t, newBucket().Client())
+	store := newStore(t, newBucket(t).Client())
 	_, err := store.Get(t.Context(), "none")
 	require.ErrorIs(t, err, memory.ErrNotFound)
 	require.NoError(t, store.Delete(t.Context(), "none"))
 
-	elsewhere, err := s3blobs.New(newBucket().Client(), "another", nil)
+	elsewhere, err := s3blobs.New(newBucket(t).Client(), "another", nil)
 	require.NoError(t, err)
 	_, err = elsewhere.Get(t.Context(), "none")
 	require.ErrorIs(t, err, memory.ErrInvalid)
@@ -205,7 +214,7 @@ func TestWhatIsAbsentIsNotFoundAndAMissingBucketIsNot(t *testing.T) {
 }
 
 func TestChangedBytesAreCorrupt(t *testing.T) {
-	b := newBucket()
+	b := newBucket(t)
 	store := newStore(t, b.Client())
 	require.NoError(t, store.Put(t.Context(), "b1", []byte("one")))
 	put := func(data string, metadata map[string]string) {
@@ -224,7 +233,7 @@ func TestChangedBytesAreCorrupt(t *testing.T) {
 }
 
 func TestACutBodyIsAnError(t *testing.T) {
-	b := newBucket()
+	b := newBucket(t)
 	store := newStore(t, b.Client(func(o *s3.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired }))
 	require.NoError(t, store.Put(t.Context(), "b1", []byte("a body of some length")))
 	b.Intercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
@@ -253,7 +262,7 @@ func (c *cutting) Write(data []byte) (int, error) {
 
 func TestALostAnswerToAPutIsNoProblem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBucket()
+		b := newBucket(t)
 		store := newStore(t, b.Client())
 		var once atomic.Bool
 		b.Intercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
@@ -271,7 +280,7 @@ func TestALostAnswerToAPutIsNoProblem(t *testing.T) {
 func TestAPutThatMeetsAnotherIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for conflicts, want := range map[int32]error{1: nil, 4: nil, 5: memory.ErrThrottled} {
-			b := newBucket()
+			b := newBucket(t)
 			var left atomic.Int32
 			left.Store(conflicts)
 			b.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
@@ -293,7 +302,7 @@ func TestAPutThatMeetsAnotherIsTriedAgain(t *testing.T) {
 }
 
 func TestEraseTakesWholeSegmentsToTheRealEnd(t *testing.T) {
-	b := newBucket()
+	b := newBucket(t)
 	b.page = 7
 	store := newStore(t, b.Client())
 	ctx := t.Context()
@@ -320,7 +329,7 @@ func TestEraseTakesWholeSegmentsToTheRealEnd(t *testing.T) {
 }
 
 func TestEraseSaysWhatStayed(t *testing.T) {
-	store := newStore(t, newBucket().Client())
+	store := newStore(t, newBucket(t).Client())
 	require.NoError(t, store.Put(t.Context(), "t1/a", []byte("x")))
 	require.NoError(t, store.Put(t.Context(), "t1/locked", []byte("x")))
 	_, err := store.Erase(t.Context(), "t1")
@@ -329,7 +338,7 @@ func TestEraseSaysWhatStayed(t *testing.T) {
 }
 
 func TestDeleteErasesTheVersionsOfABucketThatKeepsThem(t *testing.T) {
-	b := newBucket()
+	b := newBucket(t)
 	store := newStore(t, b.Client())
 	require.NoError(t, store.Put(t.Context(), "b1", []byte("x")))
 	require.NoError(t, store.Put(t.Context(), "b12", []byte("x")))
@@ -343,7 +352,7 @@ func TestDeleteErasesTheVersionsOfABucketThatKeepsThem(t *testing.T) {
 }
 
 func TestObjectsAreEncryptedWithTheKeyGiven(t *testing.T) {
-	b := newBucket()
+	b := newBucket(t)
 	var seen http.Header
 	b.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		seen = r.Header.Clone()
@@ -370,7 +379,7 @@ func TestErrorsOfS3KeepTheirKindAndNameTheAction(t *testing.T) {
 			"SlowDown":     {http.StatusServiceUnavailable, memory.ErrThrottled},
 			"NoSuchBucket": {http.StatusNotFound, memory.ErrInvalid},
 		} {
-			b := newBucket()
+			b := newBucket(t)
 			b.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 				awsfake.Fail(w, r, c.status, code, "no")
 				return true
@@ -389,7 +398,7 @@ func TestErrorsOfS3KeepTheirKindAndNameTheAction(t *testing.T) {
 }
 
 func TestBadNamesAskNothingOfS3(t *testing.T) {
-	b := newBucket()
+	b := newBucket(t)
 	b.Intercept(func(http.ResponseWriter, *http.Request, http.Handler) bool {
 		t.Error("a request was made")
 		return false
@@ -410,7 +419,7 @@ func TestBadNamesAskNothingOfS3(t *testing.T) {
 }
 
 func TestCostsAndCancellation(t *testing.T) {
-	store := newStore(t, newBucket().Client())
+	store := newStore(t, newBucket(t).Client())
 	var m meter.Meter
 	ctx := meter.With(t.Context(), &m)
 	require.NoError(t, store.Put(ctx, "b1", make([]byte, 1000)))
@@ -436,7 +445,7 @@ func FuzzNames(f *testing.F) {
 		f.Add(name, []byte("data"))
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
-		b := newBucket()
+		b := newBucket(t)
 		store := newStore(t, b.Client())
 		err := store.Put(t.Context(), name, data)
 		if err != nil {
