@@ -19,7 +19,7 @@ func presets(seed uint64) map[string]memorytest.Weather {
 }
 
 func TestTheSuitePassesInAnyWeather(t *testing.T) {
-	seeds := uint64(8)
+	seeds := uint64(4)
 	if testing.Short() {
 		seeds = 1
 	}
