@@ -162,7 +162,7 @@ func (b *bucket) deleteObjects(w http.ResponseWriter, r *http.Request) {
 		case o.VersionID != "null":
 			out.Error = append(out.Error, failed{o.Key, "NoSuchVersion", o.VersionID})
 		default:
-			if _, err := b.Client().DeleteObject(b.t.Context(), &s3.DeleteObjectInput{Bucket: new("talks"), Key: &o.Key}); err != nil {
+			if _, err := b.Client().DeleteObject(r.Context(), &s3.DeleteObjectInput{Bucket: new("talks"), Key: &o.Key}); err != nil {
 				b.t.Error(err)
 			}
 		}
