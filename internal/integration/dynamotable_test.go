@@ -143,7 +143,7 @@ func TestSettingsAreMadeAndTurnedOn(t *testing.T) {
 		require.False(t, report.Created)
 		require.Contains(t, report.Enabled, "TTL")
 
-		_, err = dynamomemory.EnsureTable(t.Context(), client, table, &dynamomemory.TableOptions{Schema: &dynamomemory.Schema{TTL: "expires"}, NoLSI: true})
+		_, err = dynamomemory.EnsureTable(t.Context(), client, table, &dynamomemory.TableOptions{Schema: dynamomemory.Schema{TTL: "expires"}, NoLSI: true})
 		require.ErrorContains(t, err, "TTL: have on, attribute exp, want on, attribute expires")
 		_, err = dynamomemory.EnsureTable(t.Context(), client, table, nil)
 		require.ErrorContains(t, err, "a local index can only be made at the creation of its table")

@@ -130,7 +130,7 @@ func TestEnsureTableFindsNothingWrongWithWhatIsDescribed(t *testing.T) {
 }
 
 func TestNamesCannotBreakOutOfADescription(t *testing.T) {
-	opts := &TableOptions{Schema: &Schema{TTL: `a"${x} %{y} 'z': # é`}}
+	opts := &TableOptions{Schema: Schema{TTL: `a"${x} %{y} 'z': # é`}}
 	tf, err := Describe(Terraform, "conversations", opts)
 	require.NoError(t, err)
 	require.Contains(t, tf, `attribute_name = "a\"$${x} %%{y} 'z': # é"`)

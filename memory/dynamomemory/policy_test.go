@@ -137,7 +137,7 @@ func TestWhatPoliciesAllow(t *testing.T) {
 		require.False(t, readWrite.allows(action, ourTable+"/index/other", "T#acme#S#"), call)
 	}
 	require.False(t, policyOf(t, ReadOnly, "acme", &TableOptions{NoLSI: true}).allows("dynamodb:Query", ourTable+"/index/bySentiment", "T#acme#S#"))
-	require.True(t, policyOf(t, ReadOnly, "acme", &TableOptions{Schema: &Schema{IntentIndex: "gsi1"}}).allows("dynamodb:Query", ourTable+"/index/gsi1", "T#acme#I#"))
+	require.True(t, policyOf(t, ReadOnly, "acme", &TableOptions{Schema: Schema{IntentIndex: "gsi1"}}).allows("dynamodb:Query", ourTable+"/index/gsi1", "T#acme#I#"))
 }
 
 // A call that Client gains is denied in production by a policy that lacks it.

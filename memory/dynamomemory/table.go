@@ -32,9 +32,8 @@ type AdminClient interface {
 // Region with both indexes, paid by the request, with expiry and point-in-time
 // recovery.
 type TableOptions struct {
-	// Schema names the attributes and indexes; nil for the defaults. A [Store] of
-	// the table needs the same one.
-	Schema *Schema
+	// Schema names the attributes and indexes, as [Options.Schema] does.
+	Schema Schema
 
 	// NoLSI leaves out the index by sentiment, for good: a local index is made
 	// with its table or never. Strongly consistent global tables cannot have one.
@@ -113,7 +112,7 @@ func (o *TableOptions) WithDefaults() TableOptions {
 	if o != nil {
 		given = *o
 	}
-	given.Schema = new(given.Schema.WithDefaults())
+	given.Schema = given.Schema.WithDefaults()
 	given.Wait = cmp.Or(given.Wait, defaultWait)
 	return given
 }

@@ -203,7 +203,7 @@ func sameKey(arn, key string) bool {
 // createInput is the table in the words of DynamoDB, and what others are compared
 // with.
 func (o *TableOptions) createInput(table string) *dynamodb.CreateTableInput {
-	s := o.Schema
+	s := &o.Schema
 	all := &types.Projection{ProjectionType: types.ProjectionTypeAll}
 	in := &dynamodb.CreateTableInput{
 		TableName:   &table,

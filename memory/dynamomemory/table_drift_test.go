@@ -164,7 +164,7 @@ func TestSettingsThatAreOffAreTurnedOn(t *testing.T) {
 }
 
 func TestAnExistingTableIsUsedByItsNames(t *testing.T) {
-	schema := &Schema{PartitionKey: "id", SortKey: "range", TTL: "ttl", IntentIndex: "gsi1", IntentKey: "gsi1pk", IntentSort: "gsi1sk", SentimentIndex: "lsi1", Sentiment: "score"}
+	schema := Schema{PartitionKey: "id", SortKey: "range", TTL: "ttl", IntentIndex: "gsi1", IntentKey: "gsi1pk", IntentSort: "gsi1sk", SentimentIndex: "lsi1", Sentiment: "score"}
 	plane := existing(&TableOptions{Schema: schema})
 	_, err := EnsureTable(t.Context(), plane, "talks", &TableOptions{Schema: schema})
 	require.NoError(t, err)

@@ -447,9 +447,9 @@ func TestBadOptionsAskNothingOfAWS(t *testing.T) {
 		"a negative wait":                   {Wait: -1},
 		"one key for two Regions":           {Replicas: three[:2], KMSKey: "arn:aws:kms:us-east-1:123456789012:key/1"},
 		"a key with a quote":                {KMSKey: `a"b`},
-		"an attribute that breaks lines":    {Schema: &Schema{PartitionKey: "a\nb"}},
-		"two attributes of one name":        {Schema: &Schema{PartitionKey: "sk"}},
-		"an index name with a space":        {Schema: &Schema{IntentIndex: "by intent"}},
+		"an attribute that breaks lines":    {Schema: Schema{PartitionKey: "a\nb"}},
+		"two attributes of one name":        {Schema: Schema{PartitionKey: "sk"}},
+		"an index name with a space":        {Schema: Schema{IntentIndex: "by intent"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plane := &controlPlane{}
