@@ -20,6 +20,7 @@ type draft struct {
 	session *session // a copy of the one in the store, nil if there is none
 	existed bool
 	copied  bool // the slice of records is the draft's own
+	sized   bool // the session's state has changed
 
 	states map[Key]State // of the user and the app, where they change
 }
@@ -63,9 +64,7 @@ func (d *draft) append(entry Entry, opts AppendOptions) (Receipt, error) {
 			return Receipt{}, err
 		}
 	}
-	if err := d.merge(entry.State); err != nil {
-		return Receipt{}, err
-	}
+	d.merge(entry.State)
 	s := d.session
 	record := &Record{ID: RecordID(d.id.String()), Time: d.id.Time(), RequestID: opts.RequestID, Entry: entry}
 	s.records = append(s.records, record)
@@ -83,45 +82,42 @@ func (d *draft) append(entry Entry, opts AppendOptions) (Receipt, error) {
 	return receipt, d.commit()
 }
 
-func (d *draft) merge(delta Delta) error {
-	if d.session != nil {
-		if err := merge(&d.session.state, delta.Set.Session, delta.Unset.Session); err != nil {
-			return fmt.Errorf("session: %w", err)
-		}
+func (d *draft) merge(delta Delta) {
+	if d.session != nil && len(delta.Set.Session)+len(delta.Unset.Session) > 0 {
+		d.session.state, d.sized = d.session.state.Apply(delta.Set.Session, delta.Unset.Session), true
 	}
-	if err := d.mergeShared(d.key.Owner(), delta.Set.User, delta.Unset.User); err != nil {
-		return fmt.Errorf("user: %w", err)
-	}
-	if err := d.mergeShared(d.key.Whole(), delta.Set.App, delta.Unset.App); err != nil {
-		return fmt.Errorf("app: %w", err)
-	}
-	return nil
+	d.mergeShared(d.key.Owner(), delta.Set.User, delta.Unset.User)
+	d.mergeShared(d.key.Whole(), delta.Set.App, delta.Unset.App)
 }
 
-func (d *draft) mergeShared(key Key, set State, unset []string) error {
+func (d *draft) mergeShared(key Key, set State, unset []string) {
 	if len(set)+len(unset) == 0 {
-		return nil
+		return
 	}
 	state, ok := d.states[key]
 	if !ok {
 		state = d.store.shared[key]
 	}
-	if err := merge(&state, set, unset); err != nil {
-		return err
-	}
 	if d.states == nil {
 		d.states = map[Key]State{}
 	}
-	d.states[key] = state
-	return nil
+	d.states[key] = state.Apply(set, unset)
 }
 
-func merge(state *State, set State, unset []string) error {
-	if len(set)+len(unset) == 0 {
-		return nil
+// checkSizes bounds the states that an Update has changed. An Append adds to states
+// without reading them.
+func (d *draft) checkSizes() error {
+	if d.session != nil && d.sized {
+		if err := d.session.state.checkSize(); err != nil {
+			return fmt.Errorf("session: %w", err)
+		}
 	}
-	*state = state.Apply(set, unset)
-	return state.checkSize()
+	for key, state := range d.states {
+		if err := state.checkSize(); err != nil {
+			return fmt.Errorf("state of %q: %w", key, err)
+		}
+	}
+	return nil
 }
 
 // commit puts the draft into the store. On an error the store is as it was.
@@ -175,7 +171,8 @@ func (d *draft) apply(change Change) error {
 		if err != nil {
 			return err
 		}
-		return d.merge(delta)
+		d.merge(delta)
+		return nil
 	case SetGist:
 		return d.setGist(Gist(c))
 	case Annotate:

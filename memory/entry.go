@@ -15,8 +15,11 @@ const (
 	// MaxEntry is the most bytes of content in an [Entry], see [Entry.Size].
 	// Larger media belong in artifacts; a [Blob] refers to them by URI.
 	MaxEntry = 4 << 20
-	// MaxState is the most bytes that one [State] may have as JSON. An Append or an
-	// Update that would make one larger is ErrInvalid.
+	// MaxState is the most bytes that one [State] may have as JSON: each of those in
+	// the [Delta] of an Append, and each that an Update leaves behind. More is
+	// ErrInvalid. Appends together may make a state larger, as an Append does not
+	// read the one that is there: it can be read, and an Update of it has to make it
+	// smaller.
 	MaxState = 256 << 10
 	// MaxNesting is how deep values of a State, and Parts of tool results, may nest.
 	MaxNesting = 32
@@ -59,8 +62,8 @@ type Entry struct {
 	// State is merged, a key at a time, into the state of the session, the user
 	// and the app. The session's part is visible together with the record; the
 	// others before Append returns or, if the writer dies between, from the next
-	// Open of this session on. The greatest record id wins a key, so that a late
-	// replay never takes a newer value back. The record carries it, in the types
+	// Open of this session with AllStates on, within [RequestLife]. The greatest record
+	// id wins a key, so that a late replay never takes a newer value back. The record carries it, in the types
 	// that State names.
 	State Delta
 	// Extra is what the framework needs back, byte for byte, and no store reads.

@@ -289,13 +289,24 @@ func (m *InMemory) update(ctx context.Context, key Key, changes []Change) (Bookm
 			return "", fmt.Errorf("%T: %w", c, err)
 		}
 	}
-	if d.session != nil && d.existed {
+	if err := d.checkSizes(); err != nil {
+		return "", err
+	}
+	if d.session != nil && d.existed && !onlyNotes(changes) {
 		d.session.head.Version++
 	}
 	if err := d.commit(); err != nil {
 		return "", err
 	}
 	return bookmark(d.id), nil
+}
+
+// onlyNotes says whether changes are all of Annotate, which does not move the version.
+func onlyNotes(changes []Change) bool {
+	return !slices.ContainsFunc(changes, func(c Change) bool {
+		_, ok := c.(Annotate)
+		return !ok
+	})
 }
 
 // Find implements [Store].

@@ -103,7 +103,8 @@ type Store interface {
 	Update(ctx context.Context, key Key, changes ...Change) (Bookmark, error)
 
 	// Find yields the sessions or records that query selects, newest first:
-	// sessions by Head.Active as it is listed, records by id. Sessions of one user
+	// sessions by Head.Active as it is listed, records by id. The Version and Active of
+	// a listed Head may be older than those that Open returns. Sessions of one user
 	// or app are complete: each one created before the loop began is found, unless
 	// it has expired or was deleted. Records by intent may lag by a few seconds.
 	Find(ctx context.Context, query Query) iter.Seq2[Match, error]

@@ -33,8 +33,10 @@ type Head struct {
 	Created time.Time
 	// Active is when the session was last appended to, or Created before that. It is
 	// exact to five minutes, so that an append costs one write.
-	Active  time.Time
-	Version int64 // 1 at creation; counts Updates, and Appends with IfVersion
+	Active time.Time
+	// Version is 1 at creation. It counts Updates, but those of Annotate alone, and
+	// Appends with IfVersion.
+	Version int64
 	Title   string
 	Labels  map[string]string
 	Parent  Parent

@@ -118,11 +118,23 @@ func (m *model) update(name string, changes []memory.Change) error {
 		_, keep := change.(memory.Keep)
 		ended = ended || keep
 	}
+	if onlyNotes(changes) {
+		s.version--
+	}
 	m.user, m.app, m.sessions[name] = next.user, next.app, s
 	if ended {
 		delete(m.sessions, name)
 	}
 	return nil
+}
+
+func onlyNotes(changes []memory.Change) bool {
+	for _, c := range changes {
+		if _, ok := c.(memory.Annotate); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *model) change(s *branch, change memory.Change) (*branch, error) {

@@ -70,9 +70,7 @@ var requestCases = []testCase{
 		f.want(err, memory.ErrConflict, "Append")
 		_, err = f.store.Append(f.Context(), f.key, entry("", strings.Repeat("x", memory.MaxEntry+1)), once("r"))
 		f.want(err, memory.ErrInvalid, "Append")
-		full := memory.Entry{State: memory.Delta{Set: memory.States{Session: memory.State{"k": strings.Repeat("x", memory.MaxState-20)}}}}
-		f.update(memory.SetState(full.State))
-		full.State.Set.Session = memory.State{"l": "one more than fits"}
+		full := memory.Entry{State: memory.Delta{Set: memory.States{Session: memory.State{"k": strings.Repeat("x", memory.MaxState)}}}}
 		_, err = f.store.Append(f.Context(), f.key, full, once("r"))
 		f.want(err, memory.ErrInvalid, "Append with a state that is too large")
 		f.equal(f.append(entry("", "b"), once("r")).Replayed, false, "replay of a failure")

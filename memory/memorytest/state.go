@@ -81,7 +81,7 @@ var stateCases = []testCase{
 		f.equal(f.state(), before, "the state")
 		f.equal(len(f.records(nil)), 0, "records")
 	}},
-	{"a state has at most MaxState bytes, also after merging", func(f *fixture) {
+	{"a delta has at most MaxState bytes, and a state that an Update leaves behind", func(f *fixture) {
 		f.update(memory.Create{}, memory.SetTitle{Title: "before"})
 		half := strings.Repeat("x", memory.MaxState/2)
 		rest := strings.Repeat("x", memory.MaxState-len(half)-len(`{"a":"","b":""}`))
@@ -92,9 +92,13 @@ var stateCases = []testCase{
 		} {
 			f.append(memory.Entry{State: memory.Delta{Set: scope(memory.State{"a": half})}}, nil)
 			f.refuse(memory.ErrInvalid, memory.SetTitle{Title: "after"}, memory.SetState{Set: scope(memory.State{"b": rest + "x"})})
-			f.invalid(memory.Entry{State: memory.Delta{Set: scope(memory.State{"b": rest + "x"})}}, nil)
-			f.append(memory.Entry{State: memory.Delta{Set: scope(memory.State{"b": rest})}}, nil)
-			f.invalid(memory.Entry{State: memory.Delta{Set: scope(memory.State{"c": 1})}}, nil)
+			f.invalid(memory.Entry{State: memory.Delta{Set: scope(memory.State{"b": rest + half + half})}}, nil)
+			f.update(memory.SetState{Set: scope(memory.State{"b": rest})})
+			f.refuse(memory.ErrInvalid, memory.SetState{Set: scope(memory.State{"c": 1})})
+			f.append(memory.Entry{State: memory.Delta{Set: scope(memory.State{"c": 1})}}, nil)
+			f.refuse(memory.ErrInvalid, memory.SetState{Set: scope(memory.State{"d": 1})})
+			grown := f.open(&memory.WindowOptions{Scopes: memory.AllStates}).States
+			f.equal(len(scopeOf(grown, scope)), 3, "keys of a state that Appends have made larger")
 			f.update(memory.SetState{Set: scope(memory.State{"a": nil, "c": 1})})
 		}
 		w := f.open(&memory.WindowOptions{Scopes: memory.AllStates})
@@ -161,6 +165,18 @@ var stateCases = []testCase{
 			f.equal(f.open(&memory.WindowOptions{Scopes: memory.AllStates}).States, states(float64(i)), "the states")
 		}
 	}},
+}
+
+// scopeOf returns the state in all that scope puts states into.
+func scopeOf(all memory.States, scope func(memory.State) memory.States) memory.State {
+	switch mark := scope(memory.State{}); {
+	case mark.Session != nil:
+		return all.Session
+	case mark.User != nil:
+		return all.User
+	default:
+		return all.App
+	}
 }
 
 // refuseState tries s by Append and by Update.

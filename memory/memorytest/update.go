@@ -74,7 +74,7 @@ var updateCases = []testCase{
 		f.equal(w.Head.Labels, map[string]string{"x": "2"}, "the labels")
 		f.equal(w.Head.Version, int64(1), "the version")
 	}},
-	{"the version counts Updates", func(f *fixture) {
+	{"the version counts Updates, but those of Annotate alone", func(f *fixture) {
 		f.say("a")
 		for v := int64(2); v < 5; v++ {
 			f.update(memory.SetTitle{Title: "t"}, memory.SetLabels{"k": "v"})
@@ -82,6 +82,12 @@ var updateCases = []testCase{
 		}
 		f.update(memory.Expect{Version: 4})
 		f.equal(f.open(nil).Head.Version, int64(5), "the version after Expect alone")
+		id := f.say("b").Record.ID
+		notes := memory.Annotate{Record: id, Notes: memory.Notes{Intent: "i"}}
+		f.update(notes, memory.Annotate{Record: id})
+		f.equal(f.open(nil).Head.Version, int64(5), "the version after Annotate alone")
+		f.update(notes, memory.SetTitle{Title: "u"})
+		f.equal(f.open(nil).Head.Version, int64(6), "the version after Annotate and a title")
 	}},
 	{"Expect fails with a conflict unless the version is as expected", func(f *fixture) {
 		f.update(memory.Create{})
