@@ -1,0 +1,426 @@
+package dynamomemory
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/genaistore/genaistore/memory"
+)
+
+// A write is one item of an Update: put, or updated by change, or deleted where both
+// are nil.
+type write struct {
+	pk, sk string
+	put    item
+	change *expression
+	when   string // the condition, in terms of e
+	e      *expression
+}
+
+// commit writes a draft. What it writes before the transaction is invisible, and what
+// comes after it can be done by anyone who meets it.
+func (d *draft) commit(ctx context.Context) error {
+	writes, drop, err := d.writes(ctx)
+	if err != nil {
+		return err
+	}
+	listed := true
+	if d.create {
+		if d.old != nil && d.old.fork != d.id {
+			if err := d.erase(ctx, d.place, d.id); err != nil {
+				return err
+			}
+		}
+		if listed, err = d.listNew(ctx, d.place, d.old, d.head); err != nil {
+			return err
+		}
+	}
+	if err := d.carryOut(ctx, writes); err != nil {
+		return err
+	}
+	return d.after(ctx, listed, drop)
+}
+
+// after is what follows a commit.
+func (d *draft) after(ctx context.Context, listed bool, drop []item) error {
+	if d.Session == "" {
+		return nil
+	}
+	if d.create || d.relist {
+		d.seen.drop(d.pk)
+	}
+	if d.create && d.head.live(time.Now()) {
+		if _, err := d.learn(ctx, d.place, d.head); err != nil {
+			return err
+		}
+		d.seen.change(d.pk, func(k *known) { k.state = d.foldNew })
+	}
+	if d.relist && !d.create || !listed {
+		if err := d.list(ctx, d.place, d.head, ""); err != nil {
+			return err
+		}
+	}
+	if d.head.keep != 0 && d.head.keep != keepOf(d.old) {
+		if err := d.renew(ctx, d.place, d.head); err != nil {
+			return err
+		}
+	}
+	for _, it := range drop {
+		if err := d.dropParts(ctx, d.pk, it); err != nil {
+			return err
+		}
+	}
+	if d.head.rewinding {
+		return d.finishRewind(ctx, d.place, d.head, d.removed)
+	}
+	return nil
+}
+
+func keepOf(h *head) int64 {
+	if h == nil {
+		return 0
+	}
+	return h.keep
+}
+
+// writes builds the items, stores the parts of large records, and returns the items
+// whose parts are not needed afterwards.
+func (d *draft) writes(ctx context.Context) (all []write, drop []item, err error) {
+	if d.Session != "" {
+		all = append(all, d.headWrite())
+	}
+	if d.foldNew {
+		w, err := d.foldWrite()
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, w)
+	}
+	if d.gistDirty && (d.gistThere || d.gist != memory.Gist{}) {
+		w := write{pk: d.pk, sk: skGist}
+		if d.gist != (memory.Gist{}) {
+			if w.put, err = d.gistItem(d.place, d.gist, d.head.epoch, d.key, d.head.expires()); err != nil {
+				return nil, nil, err
+			}
+		}
+		all = append(all, w)
+	}
+	edits, drop, err := d.recordWrites(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	all = append(all, edits...)
+	for _, id := range slices.Sorted(maps.Keys(d.notes)) {
+		if d.removed[id] == nil {
+			all = append(all, d.notesWrite(id, d.notes[id]))
+		}
+	}
+	for at, sh := range d.shared {
+		if !sh.dirty {
+			continue
+		}
+		it, err := d.sharedItem(at, sh.shared, d.id)
+		if err != nil {
+			return nil, nil, err
+		}
+		e := newExpression()
+		var when string
+		if sh.there {
+			when = e.name(attrMoved) + "=" + e.value(str(sh.old))
+		} else {
+			when = "attribute_not_exists(" + e.name(d.names.PartitionKey) + ")"
+		}
+		all = append(all, write{pk: at.pk, sk: at.sk, put: it, when: when, e: e})
+	}
+	return all, drop, nil
+}
+
+func (d *draft) notesWrite(id string, n memory.Notes) write {
+	w := write{pk: d.pk, sk: skNotes + id}
+	if !n.IsZero() {
+		w.put = d.notesItem(d.place, id, n)
+	}
+	return w
+}
+
+func (d *draft) headWrite() write {
+	h := d.head
+	e := newExpression()
+	if d.create {
+		h.moved = d.id
+		it := d.headItem(d.place, h)
+		if h.rewinding {
+			it[attrRewound], it[attrUntil] = str(h.rewound), str(h.until)
+		}
+		when := d.unchanged(e, d.old)
+		return write{pk: d.pk, sk: skHead, put: it, when: when, e: e}
+	}
+	h.version, h.moved = d.old.version+1, d.id
+	e.put(attrVersion, num(h.version))
+	e.put(attrMoved, str(h.moved))
+	if h.title != d.old.title {
+		e.put(attrTitle, str(h.title))
+	}
+	if !maps.Equal(h.labels, d.old.labels) {
+		e.put(attrLabels, strMap(h.labels))
+	}
+	if h.keep != d.old.keep {
+		d.keepWrite(e)
+	}
+	if h.rewinding {
+		e.put(attrRewound, str(h.rewound))
+		e.put(attrUntil, str(h.until))
+	}
+	return write{pk: d.pk, sk: skHead, change: e, when: d.unchanged(e, d.old) + " AND " + d.isLive(e, d.now), e: e}
+}
+
+func (d *draft) keepWrite(e *expression) {
+	it := item{}
+	d.keepItem(it, d.head)
+	if d.head.keep != 0 {
+		it[attrKeep] = num(d.head.keep)
+	} else {
+		e.drop(attrKeep)
+		e.drop(attrKeepTTL)
+	}
+	e.putAll(it)
+}
+
+func (d *draft) foldWrite() (write, error) {
+	d.fold.epoch, d.fold.moved = d.head.epoch, d.id
+	it, err := d.foldItem(d.place, d.fold, d.key, d.head.expires())
+	e := newExpression()
+	var when string
+	if d.foldMoved != "" {
+		when = e.name(attrMoved) + "=" + e.value(str(d.foldMoved))
+	} else {
+		when = "attribute_not_exists(" + e.name(d.names.PartitionKey) + ")"
+		if d.create {
+			when += " OR " + e.name(attrEpoch) + "<=" + e.value(str(d.head.epoch))
+		}
+	}
+	return write{pk: d.pk, sk: skState, put: it, when: when, e: e}, err
+}
+
+// mostTransaction is how many bytes of bodies go into one transaction, of the 4 MB
+// that DynamoDB takes; more are cut into chunks before it.
+const mostTransaction = 2 << 20
+
+func (d *draft) recordWrites(ctx context.Context) (all []write, drop []item, err error) {
+	size := 0
+	var dirty []*editing
+	for _, id := range slices.Sorted(maps.Keys(d.records)) {
+		if r := d.records[id]; r.dirty && d.removed[id] == nil {
+			dirty = append(dirty, r)
+			size += min(r.Size(), largest)
+		}
+	}
+	for _, r := range dirty {
+		b, err := d.sealBody(d.place, r.id, r.body, d.key, size > mostTransaction)
+		if err != nil {
+			return nil, nil, err
+		}
+		it := merged(d.recordItem(d.place, r.id), b.attrs)
+		if nonce := getString(r.old, attrNonce); nonce != "" {
+			it[attrNonce] = str(nonce)
+		}
+		if err := d.storeParts(ctx, b, getInt(it, d.names.TTL)); err != nil {
+			return nil, nil, err
+		}
+		if getString(r.old, attrChunkOf) != getString(it, attrChunkOf) || getString(r.old, attrBlob) != getString(it, attrBlob) {
+			drop = append(drop, r.old)
+		}
+		e := newExpression()
+		all = append(all, write{pk: d.pk, sk: skRecord + r.id, put: it, when: "attribute_exists(" + e.name(d.names.PartitionKey) + ")", e: e})
+	}
+	return all, drop, nil
+}
+
+// carryOut makes the writes. errAgain says that somebody else was faster.
+func (d *draft) carryOut(ctx context.Context, writes []write) error {
+	var err error
+	if len(writes) == 1 {
+		err = d.single(ctx, writes[0])
+	} else {
+		var all []types.TransactWriteItem
+		for _, w := range writes {
+			all = append(all, d.action(w))
+		}
+		err = d.transact(ctx, all)
+	}
+	if err == nil {
+		return nil
+	}
+	canceled, inTransaction := errors.AsType[*types.TransactionCanceledException](err)
+	old, lost := refused(err)
+	switch {
+	case lost && getString(old, attrMoved) == d.id:
+		return nil // this very write, whose first answer was lost
+	case lost, inTransaction && (errors.Is(err, memory.ErrConflict) || conflicts(canceled)):
+		d.slow = true
+		if done, readErr := d.isDone(ctx, writes[0]); done || readErr != nil {
+			return readErr
+		}
+		return errAgain
+	case ambiguous(ctx, err):
+		if done, readErr := d.isDone(ctx, writes[0]); done && readErr == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// isDone says whether the first of the writes, and so all of them, was carried out.
+func (d *draft) isDone(ctx context.Context, w write) (bool, error) {
+	it, err := d.get(ctx, w.pk, w.sk)
+	return err == nil && it != nil && getString(it, attrMoved) == d.id, err
+}
+
+func conflicts(canceled *types.TransactionCanceledException) bool {
+	return slices.ContainsFunc(canceled.CancellationReasons, func(r types.CancellationReason) bool {
+		return r.Code != nil && *r.Code == "TransactionConflict"
+	})
+}
+
+func (d *draft) single(ctx context.Context, w write) error {
+	var c *condition
+	if w.when != "" {
+		c = &condition{w.when, w.e}
+	}
+	switch {
+	case w.change != nil:
+		_, err := d.modify(ctx, w.pk, w.sk, w.change, w.when)
+		return err
+	case w.put != nil:
+		return d.put(ctx, w.put, c)
+	default:
+		return d.remove(ctx, w.pk, w.sk, c)
+	}
+}
+
+func (s *Store) action(w write) types.TransactWriteItem {
+	var when *string
+	var names map[string]string
+	var values item
+	if w.when != "" {
+		when, names, values = &w.when, w.e.nameMap(), w.e.valueMap()
+	}
+	switch {
+	case w.change != nil:
+		return types.TransactWriteItem{Update: &types.Update{
+			TableName: &s.table, Key: s.key(w.pk, w.sk), UpdateExpression: w.change.update(), ConditionExpression: when,
+			ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		}}
+	case w.put != nil:
+		return types.TransactWriteItem{Put: &types.Put{
+			TableName: &s.table, Item: w.put, ConditionExpression: when, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		}}
+	default:
+		return types.TransactWriteItem{Delete: &types.Delete{TableName: &s.table, Key: s.key(w.pk, w.sk)}}
+	}
+}
+
+// annotateAll is the Update that changes notes alone: it asks whether the records are
+// there and writes nothing but the notes, so that the version stays.
+func (d *draft) annotateAll(ctx context.Context) (string, error) {
+	headName := name{d.pk, skHead}
+	names := []name{headName}
+	for _, c := range d.changes {
+		c, _ := c.(memory.Annotate)
+		if n := (name{d.pk, skRecord + string(c.Record)}); !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+		d.notes[string(c.Record)] = c.Notes
+	}
+	items, err := d.getAll(ctx, names, false)
+	if err != nil {
+		return "", err
+	}
+	d.head = decodeHead(items[headName])
+	if d.head == nil {
+		if err := d.headless(ctx, d.place); err != nil {
+			return "", err
+		}
+	} else if !d.head.live(d.now) {
+		return "", memory.ErrNotFound
+	}
+	for _, n := range names[1:] {
+		id := n.sk[len(skRecord):]
+		if it := items[n]; it == nil || getString(it, attrKind) != "" || !d.head.shows(id) || d.expired(it, d.now) {
+			return "", notThere(id)
+		}
+	}
+	var writes []write
+	for id, n := range d.notes {
+		writes = append(writes, d.notesWrite(id, n))
+	}
+	if d.id, err = d.next(); err != nil {
+		return "", err
+	}
+	return d.id, d.carryOut(ctx, writes)
+}
+
+// finishRewind removes the records that a Rewind has hidden, then the range in the
+// head. Of one with a request id a tombstone stays, which a replay finds.
+func (s *Store) finishRewind(ctx context.Context, p place, h *head, removed map[string]*record) error {
+	if removed == nil {
+		key, err := s.dataKey(ctx, p, h)
+		if err != nil {
+			return err
+		}
+		items, err := s.all(ctx, scan{pk: p.pk, low: str(skRecord + h.rewound), high: str(skRecord + h.until)})
+		if err != nil {
+			return err
+		}
+		removed = map[string]*record{}
+		for _, it := range items {
+			r, err := s.load(ctx, p, it, key)
+			if err != nil {
+				return err
+			}
+			if r.id > h.rewound {
+				removed[r.id] = r
+			}
+		}
+	}
+	notes, err := s.all(ctx, scan{pk: p.pk, low: str(skNotes + h.rewound), high: str(skNotes + h.until), keysOnly: true})
+	if err != nil {
+		return err
+	}
+	var writes []types.WriteRequest
+	for _, it := range notes {
+		if s.skOf(it) > skNotes+h.rewound {
+			writes = append(writes, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: s.key(p.pk, s.skOf(it))}})
+		}
+	}
+	for id, r := range removed {
+		if r.kind != "" {
+			continue
+		}
+		if err := s.dropParts(ctx, p.pk, r.it); err != nil {
+			return err
+		}
+		if r.requestID != "" && time.Since(timeOf(id)) < tombstones {
+			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: s.tombstone(p, id, rewound, r.version)}})
+			continue
+		}
+		writes = append(writes, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: s.key(p.pk, skRecord+id)}})
+	}
+	if err := s.writeAll(ctx, writes); err != nil {
+		return err
+	}
+	e := newExpression()
+	e.drop(attrRewound)
+	e.drop(attrUntil)
+	c := e.name(attrRewound) + "=" + e.value(str(h.rewound)) + " AND " + e.name(attrUntil) + "=" + e.value(str(h.until))
+	_, err = s.modify(ctx, p.pk, skHead, e, c)
+	if _, done := refused(err); done {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,138 @@
+package dynamomemory
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/genaistore/genaistore/memory"
+)
+
+func notThere(id string) error { return fmt.Errorf("record %q: %w", id, memory.ErrNotFound) }
+
+// copy puts an invisible head in the place of the new session and copies the records
+// of its parent under it. The commit makes it visible. A copy that was interrupted is
+// as good as no session: whoever makes one here removes it first.
+func (d *draft) copy(ctx context.Context, f memory.Fork) error {
+	parent := d.Key
+	parent.Session = f.From
+	v, err := d.Store.read(ctx, at(parent), memory.WindowOptions{Last: math.MaxInt})
+	if err != nil {
+		return fmt.Errorf("session %q: %w", f.From, err)
+	}
+	slices.Reverse(v.records)
+	if f.UpTo != "" {
+		i, ok := slices.BinarySearchFunc(v.records, string(f.UpTo), func(r *record, id string) int {
+			switch {
+			case r.id < id:
+				return -1
+			case r.id > id:
+				return 1
+			}
+			return 0
+		})
+		if !ok {
+			return notThere(string(f.UpTo))
+		}
+		// The state is that of the whole parent.
+		d.fold = &fold{cells: v.forward()}
+		v.records = v.records[:i+1]
+	} else {
+		d.fold = &fold{cells: v.forward()}
+	}
+	h := d.head
+	h.parent = f.From
+	if n := len(v.records); n > 0 {
+		h.upTo = v.records[n-1].id
+		d.fold.upTo = h.upTo
+	}
+	d.foldWhole, d.foldNew = true, len(d.fold.cells) > 0 || slices.ContainsFunc(v.records, (*record).hasState)
+	if v.gist.UpTo <= memory.RecordID(h.upTo) && v.gist != (memory.Gist{}) {
+		d.gist, d.gistDirty = v.gist, true
+	}
+	if d.old != nil {
+		if err := d.erase(ctx, d.place, d.id); err != nil {
+			return err
+		}
+	}
+	h.floor = "" // the records are older than the session, and what was here before is gone
+	hidden := *h
+	hidden.fork = d.id
+	won, err := d.replace(ctx, d.place, d.old, &hidden)
+	if err != nil {
+		return err
+	}
+	if !won {
+		return errAgain
+	}
+	d.old = &hidden
+	return d.copyRecords(ctx, v)
+}
+
+// forward is state for records that are in their order.
+func (v *view) forward() cells {
+	back := slices.Clone(v.records)
+	slices.Reverse(back)
+	w := *v
+	w.records = back
+	return w.state()
+}
+
+func (d *draft) copyRecords(ctx context.Context, v *view) error {
+	notes, err := d.all(ctx, scan{pk: v.pk, low: str(skNotes), high: str(skNotes + d.head.upTo)})
+	if err != nil {
+		return err
+	}
+	var writes []types.WriteRequest
+	for _, it := range notes {
+		n, err := d.decodeNotes(it)
+		if err != nil {
+			return err
+		}
+		id := d.skOf(it)[len(skNotes):]
+		if slices.ContainsFunc(v.records, func(r *record) bool { return r.id == id }) {
+			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: d.notesItem(d.place, id, n)}})
+		}
+	}
+	for _, r := range v.records {
+		b, err := d.sealBody(d.place, r.id, r.body, d.key, false)
+		if err != nil {
+			return err
+		}
+		it := merged(d.recordItem(d.place, r.id), b.attrs)
+		if err := d.storeParts(ctx, b, getInt(it, d.names.TTL)); err != nil {
+			return err
+		}
+		writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: it}})
+		if len(writes) == batchWrite {
+			if err := d.writeAll(ctx, writes); err != nil {
+				return err
+			}
+			writes = nil
+		}
+	}
+	return d.writeAll(ctx, writes)
+}
+
+// abandon removes a fork whose Update has failed.
+func (d *draft) abandon(ctx context.Context) error {
+	id, err := d.next()
+	if err != nil {
+		return err
+	}
+	if err := d.erase(ctx, d.place, id); err != nil {
+		return err
+	}
+	pk, sk := d.directory(d.place)
+	for _, at := range []name{{pk, sk}, {d.pk, skHead}} {
+		e := newExpression()
+		err := d.remove(ctx, at.pk, at.sk, &condition{e.name(attrMoved) + "=" + e.value(str(d.id)), e})
+		if _, other := refused(err); err != nil && !other {
+			return err
+		}
+	}
+	return nil
+}

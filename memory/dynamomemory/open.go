@@ -1,0 +1,311 @@
+package dynamomemory
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/genaistore/genaistore/memory"
+)
+
+// Open implements memory.Store. One Query reads head, state, gist and the newest
+// records.
+func (s *Store) Open(ctx context.Context, key memory.Key, opts *memory.WindowOptions) (memory.Window, error) {
+	w, err := s.open(ctx, key, opts)
+	return w, wrap("open", key, err)
+}
+
+func (s *Store) open(ctx context.Context, key memory.Key, options *memory.WindowOptions) (memory.Window, error) {
+	opts := options.WithDefaults()
+	if err := firstError(ctx.Err(), key.ValidateScope(), options.Validate()); err != nil {
+		return memory.Window{}, err
+	}
+	if _, err := bookmarkID(opts.AtLeast); err != nil {
+		return memory.Window{}, err
+	}
+	if key.Session == "" {
+		return s.openScope(ctx, key, opts.Scopes)
+	}
+	v, err := s.read(ctx, at(key), opts)
+	if err != nil {
+		return memory.Window{}, err
+	}
+	return v.window(ctx, opts)
+}
+
+func (s *Store) openScope(ctx context.Context, key memory.Key, scopes memory.Scopes) (memory.Window, error) {
+	w := memory.Window{Key: key}
+	if scopes == memory.NoState {
+		return w, nil
+	}
+	user, app := sharedKeys(key)
+	var names []name
+	if key.User != "" {
+		names = append(names, user)
+	}
+	if key.User == "" || scopes == memory.AllStates {
+		names = append(names, app)
+	}
+	states, err := s.readShared(ctx, names...)
+	if err != nil {
+		return memory.Window{}, err
+	}
+	last := ""
+	for n, sh := range states {
+		last = max(last, sh.moved, sh.latest())
+		if n == user {
+			w.States.User = sh.state()
+			continue
+		}
+		w.States.App = sh.state()
+	}
+	w.Bookmark = bookmark(last)
+	return w, nil
+}
+
+// A view is what a read sees of a session.
+type view struct {
+	*Store
+	place
+	now     time.Time
+	head    *head // nil if the session has none
+	fold    *fold // nil if there is none
+	gist    memory.Gist
+	key     []byte
+	records []*record // those that show, newest first
+	next    item      // where to read on; nil at the end
+	oldest  string    // id down to which all records are here
+	latest  string    // greatest id seen
+}
+
+// read reads at least one record more than the window may have, so that it is known
+// what comes before.
+func (s *Store) read(ctx context.Context, p place, opts memory.WindowOptions) (*view, error) {
+	want := max(0, opts.Last)
+	if want < math.MaxInt {
+		want++
+	}
+	v := &view{Store: s, place: p, now: time.Now()}
+	q := scan{pk: p.pk, low: str(s.lowest(v.now)), high: str(skState), backward: true, limit: min(want, 1000) + 3}
+	first := true
+	for {
+		items, next, err := s.page(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if first {
+			if items, err = v.begin(ctx, items); err != nil {
+				return nil, err
+			}
+			first = false
+		}
+		if err := v.take(ctx, items); err != nil {
+			return nil, err
+		}
+		if v.next = next; next == nil {
+			v.oldest = ""
+			break
+		}
+		if len(v.records) >= want && (opts.Scopes == memory.NoState || !v.needsState()) {
+			break
+		}
+		q.start, q.limit = next, min(max(want-len(v.records), 50), 1000)
+	}
+	if v.head == nil && len(v.records) == 0 {
+		return nil, memory.ErrNotFound
+	}
+	return v, nil
+}
+
+// needsState says whether records that are not read yet may have state.
+func (v *view) needsState() bool {
+	if v.fold == nil && v.head != nil {
+		return false
+	}
+	return v.fold == nil || v.oldest > v.fold.upTo
+}
+
+// begin decodes what comes before the records in a page.
+func (v *view) begin(ctx context.Context, items []item) ([]item, error) {
+	var state, gist item
+	n := 0
+	for ; n < len(items) && len(v.skOf(items[n])) < 3; n++ {
+		switch v.skOf(items[n]) {
+		case skHead:
+			v.head = decodeHead(items[n])
+		case skState:
+			state = items[n]
+		case skGist:
+			gist = items[n]
+		}
+	}
+	if v.head == nil {
+		if v.opts.Cipher != nil {
+			return nil, memory.ErrNotFound // what there may be has lost its key
+		}
+		return items[n:], nil
+	}
+	if !v.head.live(v.now) {
+		return nil, memory.ErrNotFound
+	}
+	var err error
+	if v.key, err = v.dataKey(ctx, v.place, v.head); err != nil {
+		return nil, err
+	}
+	v.saw(v.head.moved)
+	if state != nil {
+		if v.fold, err = v.decodeFold(v.place, state, v.key); err != nil {
+			return nil, err
+		}
+		v.saw(v.fold.moved)
+		if v.fold.epoch != v.head.epoch {
+			v.fold = &fold{cells: cells{}} // left over; the marker of a writer that has not seen the new session
+		}
+	}
+	if gist != nil && getString(gist, attrEpoch) == v.head.epoch {
+		v.gist, err = v.decodeGist(v.place, gist, v.key)
+	}
+	return items[n:], err
+}
+
+func (v *view) saw(id string) {
+	v.latest = max(v.latest, id)
+	v.observe(id)
+}
+
+func (v *view) take(ctx context.Context, items []item) error {
+	for _, it := range items {
+		id := v.skOf(it)[len(skRecord):]
+		v.oldest = id
+		v.saw(id)
+		if !v.head.shows(id) || v.expired(it, v.now) {
+			continue
+		}
+		r, err := v.load(ctx, v.place, it, v.key)
+		if err != nil {
+			return err
+		}
+		if r.kind == "" {
+			v.records = append(v.records, r)
+		}
+	}
+	return nil
+}
+
+// state folds the records that are not in the fold yet.
+func (v *view) state() cells {
+	c := cells{}
+	upTo := ""
+	if v.fold != nil {
+		c, upTo = v.fold.cells, v.fold.upTo
+	} else if v.head != nil {
+		return c
+	}
+	n, old := 0, v.now.Add(-v.opts.Retention/2)
+	for _, r := range slices.Backward(v.records) {
+		if r.id <= upTo || !r.hasState() {
+			continue
+		}
+		c.apply(r.id, r.State.Set.Session, r.State.Unset.Session)
+		n++
+		if v.opts.Retention > 0 && timeOf(r.id).Before(old) {
+			n += foldFrom // its record must not expire before it is folded
+		}
+	}
+	if v.head != nil {
+		v.seen.change(v.pk, func(k *known) {
+			if k.epoch == v.head.epoch {
+				k.unfold, k.state = n, true
+			}
+		})
+	}
+	return c
+}
+
+func (v *view) memoryHead() memory.Head {
+	if v.head != nil {
+		return v.head.memory()
+	}
+	// See Store: records that were appended while another process deleted the session.
+	oldest, newest := v.records[len(v.records)-1], v.records[0]
+	h := memory.Head{Created: timeOf(oldest.id), Active: timeOf(newest.id), Version: 1, Labels: map[string]string{}}
+	if exp := v.expiry(h.Active); exp != 0 {
+		h.Expires = time.Unix(exp, 0).UTC()
+	}
+	return h
+}
+
+func (v *view) window(ctx context.Context, opts memory.WindowOptions) (memory.Window, error) {
+	w := memory.Window{Key: v.Key, Head: v.memoryHead(), Gist: v.gist}
+	if opts.Scopes != memory.NoState {
+		w.States.Session = v.state().state()
+	}
+	if opts.Scopes == memory.AllStates {
+		var err error
+		if w.States.User, w.States.App, err = v.shared(ctx); err != nil {
+			return memory.Window{}, err
+		}
+	}
+	last := min(max(0, opts.Last), len(v.records))
+	records := make([]memory.Record, last)
+	for i := range last {
+		records[i] = v.records[last-1-i].memory()
+	}
+	var before *memory.Record
+	if last < len(v.records) {
+		before = new(v.records[last].memory())
+	}
+	from, split := opts.Cut(records, v.gist.Tokens, before)
+	w.Earlier, w.Split, w.Records = last < len(v.records) || from > 0, split, records[from:]
+	w.Orphans = memory.FindOrphans(w.Records)
+	w.Bookmark = bookmark(v.latest)
+	if len(v.records) > 0 {
+		v.seen.change(v.pk, func(k *known) { k.last = max(k.last, v.records[0].id) })
+	}
+	if opts.Notes {
+		return w, v.annotate(ctx, v.place, w.Records)
+	}
+	return w, nil
+}
+
+// shared reads the states of user and app. Where a record of this session has a newer
+// value than they have, its writer died before it came to that: it is done now.
+func (v *view) shared(ctx context.Context) (user, app memory.State, err error) {
+	u, a := sharedKeys(v.Key)
+	states, err := v.readShared(ctx, u, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range slices.Backward(v.records) {
+		// Tombstones are kept for longer than this, so that what was unset stays so.
+		if !r.hasShared() || v.now.Sub(timeOf(r.id)) > memory.RequestLife {
+			continue
+		}
+		late := states[u].behind(r.id, r.State.Set.User, r.State.Unset.User) || states[a].behind(r.id, r.State.Set.App, r.State.Unset.App)
+		states[u].apply(r.id, r.State.Set.User, r.State.Unset.User)
+		states[a].apply(r.id, r.State.Set.App, r.State.Unset.App)
+		if late {
+			if err := v.spread(ctx, v.Key, r.id, r.State); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	v.latest = max(v.latest, states[u].moved, states[a].moved)
+	return states[u].state(), states[a].state(), nil
+}
+
+// behind says whether the write id would change c.
+func (c cells) behind(id string, set memory.State, unset []string) bool {
+	for k := range set {
+		if c[k].id < id {
+			return true
+		}
+	}
+	for _, k := range unset {
+		if c[k].id < id {
+			return true
+		}
+	}
+	return false
+}

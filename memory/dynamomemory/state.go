@@ -1,0 +1,407 @@
+package dynamomemory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/genaistore/genaistore/memory"
+)
+
+// A cell is the value of one key of a state and the id of the write that set it. The
+// greatest id wins, in whatever order writes arrive.
+type cell struct {
+	id   string
+	gone bool // unset: a tombstone, kept so that a late older write does not bring the key back
+	v    any
+}
+
+type cells map[string]cell
+
+// apply merges the part of a delta that the write id made.
+func (c cells) apply(id string, set memory.State, unset []string) {
+	for k, v := range set {
+		if c[k].id <= id {
+			c[k] = cell{id: id, v: v}
+		}
+	}
+	for _, k := range unset {
+		if c[k].id <= id {
+			c[k] = cell{id: id, gone: true}
+		}
+	}
+}
+
+func (c cells) state() memory.State {
+	out := memory.State{}
+	for k, v := range c {
+		if !v.gone {
+			out[k] = v.v
+		}
+	}
+	return out
+}
+
+// latest is the greatest id in c.
+func (c cells) latest() string {
+	last := ""
+	for _, v := range c {
+		last = max(last, v.id)
+	}
+	return last
+}
+
+// A fold is the item HS: the state of a session as the records up to an id have made
+// it, and later changes by Update. Where there is none, and a head, no record has
+// state.
+type fold struct {
+	cells
+	upTo  string
+	epoch string
+	moved string
+}
+
+func (f *fold) encode() []byte {
+	var e encoder
+	e.byte(bodyVersion)
+	e.uint(uint64(len(f.cells)))
+	for _, k := range slices.Sorted(maps.Keys(f.cells)) {
+		v := f.cells[k]
+		e.string(k)
+		e.string(v.id)
+		e.bool(v.gone)
+		e.any(v.v)
+	}
+	return e
+}
+
+func (s *Store) decodeFold(p place, it item, key []byte) (*fold, error) {
+	f := &fold{cells: cells{}, upTo: getString(it, attrUpTo), epoch: getString(it, attrEpoch), moved: getString(it, attrMoved)}
+	data := getBytes(it, attrBody)
+	if len(data) == 0 {
+		return f, nil
+	}
+	raw, err := s.unseal(it, data, key, p.pk, skState)
+	if err != nil {
+		return nil, err
+	}
+	d := &decoder{data: raw}
+	if v := d.byte(); v != bodyVersion {
+		return nil, fmt.Errorf("%w: a state of version %d: this version of the library reads %d", memory.ErrCorrupt, v, bodyVersion)
+	}
+	for range d.count() {
+		k := d.string()
+		c := cell{id: d.string(), gone: d.byte() != 0}
+		c.v = d.any(0)
+		f.cells[k] = c
+	}
+	return f, d.end()
+}
+
+func (s *Store) foldItem(p place, f *fold, key []byte, end time.Time) (item, error) {
+	it := merged(s.key(p.pk, skState), item{attrSchema: num(schemaVersion), attrEpoch: str(f.epoch), attrMoved: str(f.moved)})
+	if f.upTo != "" {
+		it[attrUpTo] = str(f.upTo)
+	}
+	if len(f.cells) > 0 {
+		data, attrs, err := s.seal(f.encode(), key, p.pk, skState)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(it, attrs)
+		it[attrBody] = bin(data)
+	}
+	s.expireBeside(it, end)
+	return it, nil
+}
+
+// markState makes sure that the item HS is there and of this epoch, so that readers
+// look for state in the records.
+func (s *Store) markState(ctx context.Context, p place, epoch string) error {
+	id, err := s.next()
+	if err != nil {
+		return err
+	}
+	it, err := s.foldItem(p, &fold{epoch: epoch, moved: id}, nil, s.seen.get(p.pk).expires)
+	if err != nil {
+		return err
+	}
+	e := newExpression()
+	c := "attribute_not_exists(" + e.name(s.names.PartitionKey) + ") OR " + e.name(attrEpoch) + "<" + e.value(str(epoch))
+	if err := s.put(ctx, it, &condition{c, e}); err != nil {
+		if _, there := refused(err); !there {
+			return err
+		}
+	}
+	s.seen.change(p.pk, func(k *known) {
+		if k.epoch == epoch {
+			k.state = true
+		}
+	})
+	return nil
+}
+
+const (
+	foldFrom = 10               // records with state, from which on they are folded
+	settled  = 90 * time.Second // after which no record appears any more below an id: the clocks' skew and a request
+	mostFold = 380 << 10
+)
+
+// refold renews the state's fold. It is an optimisation: whoever loses a race leaves
+// it to the winner.
+func (s *Store) refold(ctx context.Context, p place, k known) error {
+	if s.opts.Cipher != nil && k.key == nil {
+		return nil
+	}
+	it, err := s.get(ctx, p.pk, skState)
+	if err != nil || it == nil {
+		return err
+	}
+	f, err := s.decodeFold(p, it, k.key)
+	if err != nil || f.epoch != k.epoch {
+		return err
+	}
+	items, err := s.all(ctx, scan{pk: p.pk, low: str(skRecord + f.upTo), high: str(lastRecord)})
+	if err != nil {
+		return err
+	}
+	limit, old := time.Now().Add(-settled), f.moved
+	left := 0
+	for _, it := range items {
+		r, err := s.load(ctx, p, it, k.key)
+		if err != nil {
+			return err
+		}
+		if !r.hasState() {
+			continue
+		}
+		if !timeOf(r.id).Before(limit) {
+			left++
+			continue
+		}
+		f.apply(r.id, r.State.Set.Session, r.State.Unset.Session)
+		f.upTo = max(f.upTo, r.id)
+	}
+	s.seen.change(p.pk, func(k *known) { k.unfold = left })
+	for name, c := range f.cells {
+		if c.gone && c.id <= f.upTo {
+			delete(f.cells, name) // nothing older can come any more
+		}
+	}
+	if f.moved, err = s.next(); err != nil {
+		return err
+	}
+	out, err := s.foldItem(p, f, k.key, k.expires)
+	if err != nil || len(getBytes(out, attrBody)) > mostFold {
+		return err // too large for an item: readers go on to read the records
+	}
+	e := newExpression()
+	err = s.put(ctx, out, &condition{e.name(attrMoved) + "=" + e.value(str(old)), e})
+	if _, lost := refused(err); lost {
+		return nil
+	}
+	return err
+}
+
+// A shared state is that of a user or of an app: an attribute a key, so that an
+// Append changes some of them in one request without reading.
+type shared struct {
+	cells
+	moved string
+	it    item
+}
+
+const (
+	stateIDLen  = 26
+	perUpdate   = 40 // keys in one update, whose expressions DynamoDB bounds
+	tombstones  = memory.RequestLife + time.Hour
+	cellGone    = 0
+	cellPlain   = 1
+	cellSqueeze = 2
+	cellSealed  = 4
+)
+
+func sharedKeys(key memory.Key) (user, app name) {
+	return name{userPK(key), skShared}, name{appPK(key), skShared}
+}
+
+// cellBytes begins with the id, so that DynamoDB compares cells by it.
+func (s *Store) cellBytes(c cell) ([]byte, error) {
+	out := append([]byte{}, c.id...)
+	if c.gone {
+		return append(out, cellGone), nil
+	}
+	var e encoder
+	e.any(c.v)
+	if len(e) > 1024 {
+		small, err := s.opts.Compressor.Compress(nil, e)
+		if err != nil {
+			return nil, err
+		}
+		name := s.opts.Compressor.Name()
+		if len(small)+len(name)+1 < len(e) {
+			out = append(out, cellSqueeze, byte(len(name)))
+			return append(append(out, name...), small...), nil
+		}
+	}
+	return append(append(out, cellPlain), e...), nil
+}
+
+func (s *Store) decodeCell(data []byte) (cell, error) {
+	if len(data) <= stateIDLen {
+		return cell{}, fmt.Errorf("%w: a value of a state has %d bytes", memory.ErrCorrupt, len(data))
+	}
+	c := cell{id: string(data[:stateIDLen])}
+	how, rest := data[stateIDLen], data[stateIDLen+1:]
+	switch {
+	case how == cellGone:
+		c.gone = true
+		return c, nil
+	case how == cellSqueeze && len(rest) > int(rest[0]):
+		n := 1 + int(rest[0])
+		var err error
+		if rest, err = s.unseal(item{attrHow: str(string(rest[1:n]))}, rest[n:], nil, "", ""); err != nil {
+			return cell{}, err
+		}
+	case how != cellPlain:
+		return cell{}, fmt.Errorf("%w: a value of a state is of kind %d", memory.ErrCorrupt, how)
+	}
+	d := &decoder{data: rest}
+	c.v = d.any(0)
+	return c, d.end()
+}
+
+func (s *Store) decodeShared(it item) (*shared, error) {
+	sh := &shared{cells: cells{}, moved: getString(it, attrMoved), it: it}
+	for attr, v := range it {
+		k, ok := strings.CutPrefix(attr, statePrefix)
+		if !ok {
+			continue
+		}
+		b, _ := v.(*types.AttributeValueMemberB)
+		if b == nil {
+			return nil, fmt.Errorf("%w: a value of a state is %T", memory.ErrCorrupt, v)
+		}
+		c, err := s.decodeCell(b.Value)
+		if err != nil {
+			return nil, err
+		}
+		sh.cells[k] = c
+	}
+	return sh, nil
+}
+
+// spread applies the parts of a record for user and app: after the record, a key at
+// a time, the greatest id winning.
+func (s *Store) spread(ctx context.Context, key memory.Key, id string, d memory.Delta) error {
+	user, app := sharedKeys(key)
+	return firstErr(
+		func() error { return s.spreadOne(ctx, user, id, d.Set.User, d.Unset.User) },
+		func() error { return s.spreadOne(ctx, app, id, d.Set.App, d.Unset.App) },
+	)
+}
+
+func firstErr(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) spreadOne(ctx context.Context, at name, id string, set memory.State, unset []string) error {
+	c := cells{}
+	c.apply(id, set, unset)
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(c)), perUpdate) {
+		if err := s.spreadPart(ctx, at, id, c, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) spreadPart(ctx context.Context, at name, id string, c cells, keys []string) error {
+	for try := range tries {
+		e := newExpression()
+		e.put(attrMoved, str(id))
+		e.putNew(attrSchema, attrSchema, num(schemaVersion))
+		e.drop(s.names.TTL)
+		var conditions []string
+		for _, k := range keys {
+			raw, err := s.cellBytes(c[k])
+			if err != nil {
+				return err
+			}
+			attr, v := e.name(statePrefix+k), e.value(bin(raw))
+			e.set = append(e.set, attr+"="+v)
+			conditions = append(conditions, "(attribute_not_exists("+attr+") OR "+attr+"<"+v+")")
+		}
+		_, err := s.modify(ctx, at.pk, at.sk, e, strings.Join(conditions, " AND "))
+		old, lost := refused(err)
+		if !lost {
+			return err
+		}
+		there, err := s.decodeShared(old)
+		if err != nil {
+			return err
+		}
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return there.cells[k].id >= id })
+		if len(keys) == 0 {
+			return nil
+		}
+		if err := wait(ctx, try/4); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: a state that changes all the time", memory.ErrThrottled)
+}
+
+// readShared reads the states of the user and the app.
+func (s *Store) readShared(ctx context.Context, names ...name) (map[name]*shared, error) {
+	items, err := s.getAll(ctx, names, false)
+	if err != nil {
+		return nil, err
+	}
+	out := map[name]*shared{}
+	for _, n := range names {
+		sh, err := s.decodeShared(items[n])
+		if err != nil {
+			return nil, err
+		}
+		s.observe(sh.moved)
+		s.observe(sh.latest())
+		out[n] = sh
+	}
+	return out, nil
+}
+
+// changed is the item of a shared state after an Update, written with the condition
+// that nobody else has changed it.
+func (s *Store) sharedItem(at name, sh *shared, id string) (item, error) {
+	it := merged(s.key(at.pk, at.sk), item{attrSchema: num(schemaVersion), attrMoved: str(id)})
+	alive := false
+	for k, c := range sh.cells {
+		if c.gone && time.Since(timeOf(c.id)) > tombstones {
+			continue
+		}
+		raw, err := s.cellBytes(c)
+		if err != nil {
+			return nil, err
+		}
+		it[statePrefix+k] = bin(raw)
+		alive = alive || !c.gone
+	}
+	if !alive {
+		it[s.names.TTL] = num(time.Now().Add(tombstones).Unix()) // the names of what was there go too
+	}
+	return it, nil
+}
+
+var errAgain = errors.New("something has changed meanwhile")

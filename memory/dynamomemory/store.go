@@ -1,0 +1,191 @@
+package dynamomemory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/genaistore/genaistore/internal/hlc"
+	"github.com/genaistore/genaistore/memory"
+)
+
+// Defaults and limits of [Options].
+const (
+	DefaultRetention = 30 * 24 * time.Hour
+	DefaultSessions  = 4096
+)
+
+// Options adjusts a [Store]. A nil *Options means the zero value.
+type Options struct {
+	// Schema names the table's attributes and indexes.
+	Schema Schema
+	// Retention is how long a record is kept after its Append, and a session after
+	// its last one. Zero means [DefaultRetention], negative for ever. At least
+	// memory.RequestLife.
+	Retention time.Duration
+	// NoLSI is for tables without the index by sentiment, such as those with strong
+	// consistency in several Regions: a read by sentiment then reads all
+	// annotations of the session.
+	NoLSI bool
+	// Compressor makes bodies smaller; nil means DEFLATE. What the default one has
+	// written can be read with any other.
+	Compressor Compressor
+	// Blobs keeps the bodies of records over 350 KB; nil means chunks in the table.
+	Blobs BlobStore
+	// Cipher encrypts the content of records, gists and states; nil means that
+	// DynamoDB's own encryption is enough. Keys, titles, labels and notes are not
+	// encrypted, because they are searched. A Store with a Cipher reads the head
+	// of the session before each Append, so that nothing is written under a key
+	// that a Delete has erased.
+	Cipher Cipher
+	// Sessions is how many sessions a Store remembers in memory, to know which of
+	// them exist; zero means [DefaultSessions].
+	Sessions int
+}
+
+// WithDefaults returns what a Store acts on. It accepts a nil receiver.
+func (o *Options) WithDefaults() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	opts.Schema = opts.Schema.WithDefaults()
+	opts.Retention = cmp.Or(opts.Retention, DefaultRetention)
+	opts.Sessions = cmp.Or(opts.Sessions, DefaultSessions)
+	if opts.Compressor == nil {
+		opts.Compressor = newDeflate()
+	}
+	return opts
+}
+
+// Validate reports an error that matches memory.ErrInvalid unless a Store can act on
+// o. It accepts a nil receiver.
+func (o *Options) Validate() error {
+	if o == nil {
+		return nil
+	}
+	if 0 < o.Retention && o.Retention < memory.RequestLife {
+		return fmt.Errorf("%w: a retention of %s: at least %s, for which request ids are remembered", memory.ErrInvalid, o.Retention, memory.RequestLife)
+	}
+	if o.Sessions < 0 {
+		return fmt.Errorf("%w: %d sessions to remember: 0 means the default", memory.ErrInvalid, o.Sessions)
+	}
+	return o.Schema.Validate()
+}
+
+// bucket is how exact Head.Active is: how long a Store knows a session to be active
+// without writing so again.
+const bucket = 5 * time.Minute
+
+// A Store keeps sessions in one table. It is safe for concurrent use; make one for
+// each table and process.
+//
+// It remembers which sessions it has seen active within five minutes, so that an
+// Append to one of them is one request. An Append to a session that another process
+// has deleted within that time is therefore not lost and creates the session
+// anew: it opens at once, with the title and labels of none, and is listed again
+// with its first Append after these five minutes. [memory.AppendOptions.MustExist]
+// asks the table.
+type Store struct {
+	api   Client
+	table string
+	opts  Options
+	names Schema
+
+	clock  hlc.Clock
+	skew   atomic.Int64 // of this machine to the service, as the last answer had it
+	probed atomic.Bool  // whether skew says anything
+	ahead  atomic.Pointer[hlc.ID]
+	seen   *seen
+	locks  [64]chan struct{}
+}
+
+var _ memory.Store = (*Store)(nil)
+
+// New returns a Store on a table that exists. It asks nothing of the client. An
+// error matches memory.ErrInvalid.
+func New(client Client, table string, options *Options) (*Store, error) {
+	if err := options.Validate(); err != nil {
+		return nil, fmt.Errorf("new store: %w", err)
+	}
+	if client == nil || table == "" {
+		return nil, fmt.Errorf("new store: %w: a client and the name of a table are needed", memory.ErrInvalid)
+	}
+	opts := options.WithDefaults()
+	s := &Store{api: client, table: table, opts: opts, names: opts.Schema, seen: &seen{most: opts.Sessions, known: map[string]known{}}}
+	for i := range s.locks {
+		s.locks[i] = make(chan struct{}, 1)
+	}
+	return s, nil
+}
+
+// lock keeps the changes of this process to one session apart, which would
+// otherwise fail each other's conditions. What other processes do, conditions hold.
+func (s *Store) lock(ctx context.Context, pk string) (unlock func(), err error) {
+	l := s.locks[hashOf(pk)%uint32(len(s.locks))]
+	select {
+	case l <- struct{}{}:
+		return func() { <-l }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// next issues an id that sorts after all that this store has returned.
+func (s *Store) next() (string, error) {
+	if err := s.checkClock(); err != nil {
+		return "", err
+	}
+	id, err := s.clock.Next(time.Now())
+	if err != nil {
+		return "", err
+	}
+	if ahead := s.ahead.Load(); ahead != nil && id.Compare(*ahead) <= 0 {
+		return "", fmt.Errorf("%w: a record that was read is from %s, more than %s ahead of this machine", memory.ErrClockSkew, ahead.Time(), hlc.MaxSkew)
+	}
+	return id.String(), nil
+}
+
+// observe makes later ids sort after id. One too far ahead does not pull the clock,
+// it stops writes instead.
+func (s *Store) observe(text string) {
+	id, err := hlc.Parse(text)
+	if err != nil || s.clock.Observe(id, time.Now()) == nil {
+		return
+	}
+	for {
+		ahead := s.ahead.Load()
+		if ahead != nil && id.Compare(*ahead) <= 0 || s.ahead.CompareAndSwap(ahead, &id) {
+			return
+		}
+	}
+}
+
+func timeOf(id string) time.Time {
+	parsed, err := hlc.Parse(id)
+	if err != nil {
+		return time.Time{}
+	}
+	return parsed.Time()
+}
+
+func jitter(most time.Duration) time.Duration { return time.Duration(rand.Int64N(int64(most) + 1)) }
+
+// expiry is the end of life, in epoch seconds, of what is written at t; 0 means none.
+func (s *Store) expiry(t time.Time) int64 {
+	if s.opts.Retention < 0 {
+		return 0
+	}
+	return t.Add(s.opts.Retention).Unix()
+}
+
+// lowest is the sort key below which no record is alive.
+func (s *Store) lowest(now time.Time) string {
+	if s.opts.Retention < 0 {
+		return skRecord
+	}
+	return skRecord + hlc.Floor(now.Add(-s.opts.Retention)).String()
+}

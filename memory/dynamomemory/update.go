@@ -1,0 +1,553 @@
+package dynamomemory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/genaistore/genaistore/memory"
+)
+
+// Update implements memory.Store. It reads what the changes need, applies them in
+// memory and writes the result with the condition that nobody else has changed the
+// session: one item by itself, several in one transaction.
+func (s *Store) Update(ctx context.Context, key memory.Key, changes ...memory.Change) (memory.Bookmark, error) {
+	b, err := s.update(ctx, key, changes)
+	return b, wrap("update", key, err)
+}
+
+func (s *Store) update(ctx context.Context, key memory.Key, changes []memory.Change) (memory.Bookmark, error) {
+	if err := firstError(ctx.Err(), memory.ValidateChanges(key, changes), normalStates(changes)); err != nil {
+		return "", err
+	}
+	p := at(key)
+	unlock, err := s.lock(ctx, p.pk)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	d := &draft{Store: s, place: p, changes: changes}
+	for try := range tries {
+		id, err := d.attempt(ctx)
+		if !errors.Is(err, errAgain) {
+			return bookmark(id), err
+		}
+		if err := wait(ctx, try/2); err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%w: the session is changed by others all the time", memory.ErrThrottled)
+}
+
+// normalStates refuses states before anything is read.
+func normalStates(changes []memory.Change) error {
+	for _, c := range changes {
+		if c, ok := c.(memory.SetState); ok {
+			if _, err := memory.Delta(c).Normal(); err != nil {
+				return fmt.Errorf("%T: %w", c, err)
+			}
+		}
+	}
+	return nil
+}
+
+// A draft is one attempt at an Update.
+type draft struct {
+	*Store
+	place
+	changes []memory.Change
+	slow    bool // Create has met a head: read before writing
+
+	id        string
+	now       time.Time
+	old, head *head // old is nil where there is none
+	create    bool
+	relist    bool
+	key       []byte
+
+	fold               *fold
+	foldMoved          string // "" where there is no item
+	foldWhole, foldNew bool   // records are folded; it has changed
+	sized              bool   // by SetState
+
+	gist                 memory.Gist
+	gistThere, gistDirty bool
+
+	records map[string]*editing
+	notes   map[string]memory.Notes
+	shared  map[name]*sharing
+
+	rewinds  bool
+	rewindTo string
+	removed  map[string]*record
+}
+
+type editing struct {
+	*record
+	dirty bool
+	old   item
+}
+
+type sharing struct {
+	*shared
+	old   string // its last change before
+	there bool
+	dirty bool
+}
+
+func (d *draft) reset() {
+	*d = draft{
+		Store: d.Store, place: d.place, changes: d.changes, slow: d.slow,
+		now: time.Now(), records: map[string]*editing{}, notes: map[string]memory.Notes{}, shared: map[name]*sharing{}, removed: map[string]*record{},
+	}
+}
+
+func (d *draft) attempt(ctx context.Context) (string, error) {
+	d.reset()
+	if d.onlyNotes() {
+		return d.annotateAll(ctx)
+	}
+	forks := false
+	switch d.changes[0].(type) {
+	case memory.Create:
+		d.create = true
+	case memory.Fork:
+		d.create, forks = true, true
+	}
+	if d.Session != "" && (!d.create || d.slow || forks) {
+		if err := d.load(ctx); err != nil {
+			return "", err
+		}
+	}
+	if !d.probed.Load() {
+		if _, err := d.get(ctx, d.pk, skHead); err != nil {
+			return "", err
+		}
+		d.probed.Store(true)
+	}
+	var err error
+	if d.id, err = d.next(); err != nil {
+		return "", err
+	}
+	if d.create {
+		if err := d.begin(ctx); err != nil {
+			return "", err
+		}
+	}
+	if err := d.loadRecords(ctx, forks); err != nil {
+		return "", err
+	}
+	for _, c := range d.changes {
+		if err := d.apply(ctx, c); err != nil {
+			if forks && d.old != nil && d.old.fork == d.id {
+				err = errors.Join(err, d.abandon(ctx))
+			}
+			if errors.Is(err, errAgain) {
+				return "", err
+			}
+			return "", fmt.Errorf("%T: %w", c, err)
+		}
+	}
+	if err := d.checkSizes(); err != nil {
+		return "", err
+	}
+	return d.id, d.commit(ctx)
+}
+
+// checkSizes bounds the states that the changes leave behind.
+func (d *draft) checkSizes() error {
+	if d.sized {
+		if _, err := d.fold.state().Normal(); err != nil {
+			return fmt.Errorf("session: %w", err)
+		}
+	}
+	for at, sh := range d.shared {
+		if _, err := sh.state().Normal(); err != nil {
+			return fmt.Errorf("state of %s: %w", at.pk, err)
+		}
+	}
+	return nil
+}
+
+func (d *draft) onlyNotes() bool {
+	return !slices.ContainsFunc(d.changes, func(c memory.Change) bool {
+		_, ok := c.(memory.Annotate)
+		return !ok
+	})
+}
+
+// load reads head, state and gist in one Query.
+func (d *draft) load(ctx context.Context) error {
+	items, err := d.all(ctx, scan{pk: d.pk, low: str(skGist), high: str(skState)})
+	if err != nil {
+		return err
+	}
+	var stateItem, gistItem item
+	for _, it := range items {
+		switch d.skOf(it) {
+		case skHead:
+			d.old = decodeHead(it)
+		case skState:
+			stateItem = it
+		case skGist:
+			gistItem = it
+		}
+	}
+	switch {
+	case d.old == nil && d.create:
+		return nil
+	case d.old == nil:
+		if err := d.headless(ctx, d.place); err != nil {
+			return err
+		}
+		if _, err := d.ensure(ctx, d.place); err != nil {
+			return err
+		}
+		return errAgain
+	case d.create && d.old.live(d.now):
+		return fmt.Errorf("%w: the session exists", memory.ErrConflict)
+	case d.create:
+		return nil
+	case !d.old.live(d.now):
+		return memory.ErrNotFound
+	case d.old.rewinding:
+		if err := d.finishRewind(ctx, d.place, d.old, nil); err != nil {
+			return err
+		}
+		return errAgain
+	}
+	d.observe(d.old.moved)
+	d.head = new(*d.old)
+	if d.key, err = d.dataKey(ctx, d.place, d.old); err != nil {
+		return err
+	}
+	if stateItem != nil {
+		if d.fold, err = d.decodeFold(d.place, stateItem, d.key); err != nil {
+			return err
+		}
+		d.foldMoved = d.fold.moved
+		d.observe(d.foldMoved)
+		if d.fold.epoch != d.old.epoch {
+			d.fold = &fold{cells: cells{}}
+		}
+	}
+	if gistItem != nil && getString(gistItem, attrEpoch) == d.old.epoch {
+		d.gistThere = true
+		d.gist, err = d.decodeGist(d.place, gistItem, d.key)
+	}
+	return err
+}
+
+// begin makes the head of a new session.
+func (d *draft) begin(ctx context.Context) error {
+	h, err := d.newHead(ctx, d.place, d.id)
+	if err != nil {
+		return err
+	}
+	d.head = h
+	if d.old != nil {
+		h.floor = d.id
+	}
+	if d.key, err = d.dataKey(ctx, d.place, h); err != nil {
+		return err
+	}
+	fork, ok := d.changes[0].(memory.Fork)
+	if !ok {
+		return nil
+	}
+	return d.copy(ctx, fork)
+}
+
+// loadRecords reads the records that changes name.
+func (d *draft) loadRecords(ctx context.Context, forks bool) error {
+	if d.create && !forks {
+		return nil
+	}
+	var names []name
+	for _, c := range d.changes {
+		id := ""
+		switch c := c.(type) {
+		case memory.Annotate:
+			id = string(c.Record)
+		case memory.Edit:
+			id = string(c.Record)
+		case memory.Redact:
+			id = string(c.Record)
+		case memory.SetGist:
+			id = string(c.UpTo)
+		default:
+			continue
+		}
+		if n := (name{d.pk, skRecord + id}); !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	items, err := d.getAll(ctx, names, false)
+	if err != nil {
+		return err
+	}
+	for n, it := range items {
+		r, err := d.Store.load(ctx, d.place, it, d.key)
+		if err != nil {
+			return err
+		}
+		if r.kind == "" && d.head.shows(r.id) && !d.expired(it, d.now) {
+			d.records[n.sk[len(skRecord):]] = &editing{record: r, old: it}
+		}
+	}
+	return nil
+}
+
+func (d *draft) record(id memory.RecordID) (*editing, error) {
+	r := d.records[string(id)]
+	if r == nil || d.rewinds && string(id) > d.rewindTo {
+		return nil, fmt.Errorf("record %q: %w", id, memory.ErrNotFound)
+	}
+	return r, nil
+}
+
+// apply makes one change that memory.ValidateChanges has passed.
+func (d *draft) apply(ctx context.Context, change memory.Change) error {
+	switch c := change.(type) {
+	case memory.Create:
+		d.head.title = c.Title
+		return d.setLabels(c.Labels)
+	case memory.Fork:
+		return nil // done by begin
+	case memory.Expect:
+		return d.expect(c.Version)
+	case memory.SetTitle:
+		d.head.title, d.relist = c.Title, true
+		return nil
+	case memory.SetLabels:
+		return d.setLabels(c)
+	case memory.SetState:
+		return d.setState(ctx, memory.Delta(c))
+	case memory.SetGist:
+		return d.setGist(memory.Gist(c))
+	case memory.Annotate:
+		_, err := d.record(c.Record)
+		d.notes[string(c.Record)] = c.Notes
+		return err
+	case memory.Edit:
+		return d.edit(c)
+	case memory.Redact:
+		return d.redact(ctx, c)
+	case memory.Rewind:
+		return d.rewind(ctx, string(c.To))
+	case memory.Keep:
+		d.relist, d.head.keep = true, 0
+		if !c.Until.IsZero() {
+			d.head.keep = max(1, c.Until.Unix())
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: this store does not know the change", memory.ErrInvalid)
+}
+
+func (d *draft) expect(version int64) error {
+	have := int64(1)
+	if !d.create {
+		have = d.old.version
+	}
+	if have != version {
+		return fmt.Errorf("%w: the session is at version %d, not %d", memory.ErrConflict, have, version)
+	}
+	return nil
+}
+
+func (d *draft) setLabels(labels map[string]string) error {
+	merged := map[string]string{}
+	for _, from := range []map[string]string{d.head.labels, labels} {
+		for k, v := range from {
+			merged[k] = v
+			if v == "" {
+				delete(merged, k)
+			}
+		}
+	}
+	d.head.labels, d.relist = merged, true
+	return memory.SetLabels(merged).Validate()
+}
+
+func (d *draft) setState(ctx context.Context, delta memory.Delta) error {
+	delta, err := delta.Normal()
+	if err != nil {
+		return err
+	}
+	if len(delta.Set.Session)+len(delta.Unset.Session) > 0 {
+		if err := d.loadFold(ctx); err != nil {
+			return err
+		}
+		d.fold.apply(d.id, delta.Set.Session, delta.Unset.Session)
+		d.foldNew, d.sized = true, true
+	}
+	user, app := sharedKeys(d.Key)
+	return firstErr(
+		func() error { return d.setShared(ctx, user, delta.Set.User, delta.Unset.User) },
+		func() error { return d.setShared(ctx, app, delta.Set.App, delta.Unset.App) },
+	)
+}
+
+func (d *draft) setShared(ctx context.Context, at name, set memory.State, unset []string) error {
+	if len(set)+len(unset) == 0 {
+		return nil
+	}
+	sh := d.shared[at]
+	if sh == nil {
+		it, err := d.get(ctx, at.pk, at.sk)
+		if err != nil {
+			return err
+		}
+		read, err := d.decodeShared(it)
+		if err != nil {
+			return err
+		}
+		sh = &sharing{shared: read, old: read.moved, there: it != nil}
+		d.shared[at] = sh
+		if last := max(read.moved, read.latest()); last > d.id {
+			d.observe(last)
+			return errAgain // with an id that sorts after what was read
+		}
+	}
+	sh.apply(d.id, set, unset)
+	sh.dirty = true
+	return nil
+}
+
+// loadFold folds all records into the state.
+func (d *draft) loadFold(ctx context.Context) error {
+	if d.foldWhole {
+		return nil
+	}
+	d.foldWhole = true
+	if d.fold == nil {
+		d.fold = &fold{cells: cells{}}
+		return nil
+	}
+	if d.create {
+		return nil
+	}
+	items, err := d.all(ctx, scan{pk: d.pk, low: str(max(skRecord+d.fold.upTo, d.lowest(d.now))), high: str(lastRecord)})
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		r, err := d.Store.load(ctx, d.place, it, d.key)
+		if err != nil {
+			return err
+		}
+		if r.id > d.id {
+			d.observe(r.id)
+			return errAgain
+		}
+		if r.hasState() && r.id > d.fold.upTo && d.head.shows(r.id) {
+			d.fold.apply(r.id, r.State.Set.Session, r.State.Unset.Session)
+		}
+	}
+	return nil
+}
+
+// keepState makes what a record has done to the states independent of the record.
+func (d *draft) keepState(ctx context.Context, r *record) error {
+	if r.hasShared() && d.now.Sub(timeOf(r.id)) <= memory.RequestLife {
+		if err := d.spread(ctx, d.Key, r.id, r.State); err != nil {
+			return err
+		}
+	}
+	if !r.hasState() || d.fold != nil && r.id <= d.fold.upTo {
+		return nil
+	}
+	if err := d.loadFold(ctx); err != nil {
+		return err
+	}
+	d.foldNew = true
+	d.fold.apply(r.id, r.State.Set.Session, r.State.Unset.Session)
+	return nil
+}
+
+func (d *draft) setGist(g memory.Gist) error {
+	if g.UpTo < d.gist.UpTo {
+		return fmt.Errorf("%w: the present gist reaches further", memory.ErrConflict)
+	}
+	if _, err := d.record(g.UpTo); err != nil {
+		return err
+	}
+	d.gist, d.gistDirty = g, true
+	return nil
+}
+
+func (d *draft) edit(c memory.Edit) error {
+	r, err := d.record(c.Record)
+	if err != nil {
+		return err
+	}
+	if r.redacted {
+		return fmt.Errorf("record %q: %w: it was redacted", c.Record, memory.ErrConflict)
+	}
+	entry := r.Entry
+	entry.Messages = c.Messages
+	if entry, err = entry.Normal(); err != nil {
+		return fmt.Errorf("record %q: %w", c.Record, err)
+	}
+	r.Entry, r.edited, r.dirty = entry, true, true
+	return nil
+}
+
+func (d *draft) redact(ctx context.Context, c memory.Redact) error {
+	r, err := d.record(c.Record)
+	if err != nil {
+		return err
+	}
+	r.dirty = true
+	if c.Part == nil {
+		if err := d.keepState(ctx, r.record); err != nil {
+			return err
+		}
+		r.Entry, r.redacted = memory.Entry{Turn: r.Turn}, true
+		return nil
+	}
+	if c.Part.Message >= len(r.Messages) || c.Part.Part >= len(r.Messages[c.Part.Message].Parts) {
+		return fmt.Errorf("record %q: part %d of message %d: %w", c.Record, c.Part.Part, c.Part.Message, memory.ErrNotFound)
+	}
+	r.Messages[c.Part.Message].Parts[c.Part.Part] = memory.Part{}
+	r.redacted = true
+	return nil
+}
+
+// rewind notes which records go. The head then names their range, which hides all of
+// them at once; the items go afterwards.
+func (d *draft) rewind(ctx context.Context, to string) error {
+	if d.gist.UpTo > memory.RecordID(to) {
+		d.gist, d.gistDirty = memory.Gist{}, true
+	}
+	if d.rewinds && to >= d.rewindTo {
+		return nil
+	}
+	items, err := d.all(ctx, scan{pk: d.pk, low: str(skRecord + to), high: str(lastRecord)})
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		id := d.skOf(it)[len(skRecord):]
+		if id <= to || d.removed[id] != nil {
+			continue
+		}
+		r, err := d.Store.load(ctx, d.place, it, d.key)
+		if err != nil {
+			return err
+		}
+		if edited := d.records[id]; edited == nil || !edited.redacted {
+			if err := d.keepState(ctx, r); err != nil {
+				return err
+			}
+		}
+		d.removed[id] = r
+		d.head.until = max(d.head.until, id)
+	}
+	d.rewinds, d.rewindTo, d.head.rewound = true, to, to
+	d.head.rewinding = d.head.until != ""
+	return nil
+}
