@@ -173,8 +173,7 @@ type attempt struct {
 
 // A wish is a request id, and all that asked for it.
 type wish struct {
-	begun int             // the first attempt
-	floor memory.RecordID // of the first attempt
+	begun int // the first attempt
 	id    memory.RecordID
 	fresh int // receipts that are no replay
 }
@@ -309,7 +308,7 @@ func (s *schedule) planAppend(o *op) {
 	}
 	s.attempts[o.attempt.text] = o.attempt
 	if o.attempt.request = o.append.RequestID; o.attempt.request != "" && s.requests[o.attempt.request] == nil {
-		s.requests[o.attempt.request] = &wish{begun: s.step, floor: o.attempt.floor}
+		s.requests[o.attempt.request] = &wish{begun: s.step}
 	}
 	e := entry("", o.attempt.text)
 	o.text = fmt.Sprintf("append %s %q after %q", o.attempt.text, o.append.RequestID, o.append.After)

@@ -73,17 +73,13 @@ func (s *schedule) checkFresh(a, stored *attempt) error {
 	if stored != a {
 		return fmt.Errorf("no replay, and the record of append %s", stored.text)
 	}
-	floor := a.floor
 	if w := s.requests[a.request]; w != nil {
 		if w.fresh++; w.fresh > 1 {
 			return fmt.Errorf("request %s was stored twice", a.request)
 		}
-		if s.options.Overlap > 0 {
-			floor = min(floor, w.floor) // the id may be that of the first attempt
-		}
 	}
-	if stored.id <= floor {
-		return fmt.Errorf("id %q does not sort after %q, which the process had seen or was given", stored.id, floor)
+	if stored.id <= a.floor {
+		return fmt.Errorf("id %q does not sort after %q, which the process had seen or was given", stored.id, a.floor)
 	}
 	for _, id := range a.acked {
 		if s.binds(s.facts[id], stored) && stored.id <= id {

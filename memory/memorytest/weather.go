@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -32,8 +33,10 @@ type Weather struct {
 	// done anything. A list may be refused after its first items.
 	Throttle float64
 	// LostReply is the chance that a call is done and its answer, whatever it was,
-	// does not arrive: the error matches context.DeadlineExceeded, as that of a
-	// client that stopped waiting does, and says nothing about what happened.
+	// does not arrive. The error matches ErrThrottled, as it is the kind for what may
+	// succeed later, and os.ErrDeadlineExceeded. So ErrThrottled alone never says that
+	// nothing was done: an Append without a RequestID that is repeated may be stored
+	// twice.
 	LostReply float64
 	// Stale is the chance to remember what a session looked like, or that it was not
 	// there, and the chance of a read with AtLeast to be answered from that: by a cache
@@ -165,11 +168,10 @@ func (s *Weathered) call(m method) call {
 	}
 }
 
-// errLost is what is known where an answer did not arrive.
-var errLost = fmt.Errorf("the answer did not arrive in time: %w", context.DeadlineExceeded)
-
-// errRefused is what a list that is refused on its way ends with.
-var errRefused = fmt.Errorf("%w: the weather", memory.ErrThrottled)
+var (
+	errRefused = fmt.Errorf("%w: the weather", memory.ErrThrottled)
+	errLost    = fmt.Errorf("%w: the answer did not arrive: %w", memory.ErrThrottled, os.ErrDeadlineExceeded)
+)
 
 // begin takes the time that the call takes before its work, and refuses it.
 func (s *Weathered) begin(ctx context.Context, c call) error {
@@ -218,9 +220,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// unknown says whether err leaves open whether the call was done, other than by the
-// caller's own context.
-func unknown(err error) bool {
+// isTimeout says whether somebody stopped waiting.
+func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -16,14 +16,15 @@ import (
 
 // Patient is a Store that repeats the calls of its caller until the weather lets
 // them through, as the contract says that one may. Through it a store in any
-// [Weather] passes [Run]. It repeats after ErrThrottled, ErrBehind, and after a
-// timeout that is not the caller's own; every other error is the caller's, also
-// when it is the last of a hundred attempts.
+// [Weather] passes [Run]. It repeats after ErrThrottled, of which ErrBehind is one,
+// and after a timeout that is not the caller's own; every other error is the
+// caller's, and that of the hundredth attempt. It takes it that a call which failed so
+// may have been done.
 //
 //   - An Append without a RequestID gets one, which nobody sees. One that finds its
 //     own first work says so: Replayed is false for the first caller who is told of a
-//     record after an attempt that left its outcome open, and true for all others.
-//   - An Update that is repeated after an unknown outcome may find its own first work
+//     record after an attempt that failed, and true for all others.
+//   - An Update that is repeated may find its own first work
 //     and report ErrConflict (after [memory.Create], [memory.Fork], [memory.Expect],
 //     a [memory.SetGist] before one that reaches further, a [memory.Edit] before a
 //     [memory.Redact]) or ErrNotFound (after a [memory.Rewind] that removed what an
@@ -60,18 +61,16 @@ const (
 )
 
 // repeat calls until the outcome is certain or no longer worth another attempt.
-// open says whether an attempt before has left its outcome open.
-func repeat(ctx context.Context, attempt func(open bool) error) error {
-	open, pause := false, minWait
+func repeat(ctx context.Context, attempt func(again bool) error) error {
+	pause := minWait
 	for n := 1; ; n++ {
-		err := attempt(open)
+		err := attempt(n > 1)
 		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
-		if err == nil || ctx.Err() != nil || n == maxAttempts || !errors.Is(err, memory.ErrThrottled) && !unknown(err) {
+		if err == nil || ctx.Err() != nil || n == maxAttempts || !errors.Is(err, memory.ErrThrottled) && !isTimeout(err) {
 			return err
 		}
-		open = open || unknown(err)
 		if err := wait(ctx, time.Duration(mathrand.Int64N(int64(pause)))); err != nil {
 			return err
 		}
@@ -95,11 +94,10 @@ func (p *Patient) Append(ctx context.Context, key memory.Key, entry memory.Entry
 	}
 	defer leave()
 	var receipt memory.Receipt
-	err = repeat(ctx, func(open bool) (err error) {
+	err = repeat(ctx, func(again bool) (err error) {
 		receipt, err = p.store.Append(ctx, key, entry, &opts)
 		if err == nil {
-			mine := (open || !receipt.Replayed) && p.tellFirst(receipt.Record.ID)
-			receipt.Replayed = receipt.Replayed && !mine
+			receipt.Replayed = receipt.Replayed && !again || !p.tellFirst(receipt.Record.ID)
 		}
 		return err
 	})
@@ -202,8 +200,8 @@ func (p *Patient) Update(ctx context.Context, key memory.Key, changes ...memory.
 		return "", err
 	}
 	var b memory.Bookmark
-	err = repeat(ctx, func(open bool) (err error) {
-		if open {
+	err = repeat(ctx, func(again bool) (err error) {
+		if again {
 			after, err := p.head(ctx, key)
 			if err != nil {
 				return err
