@@ -108,6 +108,9 @@ func callPermissions() map[string]permission {
 		"UpdateItem":     {ReadWrite, []string{"dynamodb:UpdateItem"}},
 		"DeleteItem":     {ReadWrite, []string{"dynamodb:DeleteItem"}},
 		"BatchWriteItem": {ReadWrite, []string{"dynamodb:BatchWriteItem"}},
+		// A transaction is allowed by its parts; a Store's check nothing that they do
+		// not also write.
+		"TransactWriteItems": {ReadWrite, []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}},
 	}
 }
 
