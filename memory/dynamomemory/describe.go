@@ -19,8 +19,8 @@ const (
 	// CloudFormationJSON is the same template.
 	CloudFormationJSON
 	// Terraform is one aws_dynamodb_table for a provider of the first replica's
-	// Region. A strongly consistent table needs version 6.2 or later of the AWS
-	// provider.
+	// Region. Version 6.3 of the AWS provider knows strong consistency, 6.9 the
+	// deletion protection of replicas, 6.22 witnesses. Keys are given by their ARN.
 	Terraform
 )
 

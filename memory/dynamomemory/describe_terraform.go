@@ -7,7 +7,7 @@ import (
 
 // writeTerraform writes the table as one resource.
 //
-// https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/dynamodb_table
+// https://github.com/hashicorp/terraform-provider-aws/blob/main/website/docs/r/dynamodb_table.html.markdown
 func (o *TableOptions) writeTerraform(out *strings.Builder, table string) {
 	w := hcl{out: out}
 	in := o.createInput(table)
@@ -19,7 +19,7 @@ func (o *TableOptions) writeTerraform(out *strings.Builder, table string) {
 	if o.DeletionProtection {
 		w.set("deletion_protection_enabled", true)
 	}
-	if len(o.Replicas) > 0 && o.Consistency == Eventual {
+	if len(o.Replicas) > 0 { // as the provider has it, also where nothing reads the stream
 		w.set("stream_enabled", true)
 		w.set("stream_view_type", "NEW_AND_OLD_IMAGES")
 	}
