@@ -2,7 +2,7 @@
 // of package adk: the tests of each package of the kit that keeps sessions in the
 // kit's in-memory service, with ours in its place.
 //
-//	GENAISTORE_KIT=memory go test -count=1 -timeout 30m
+//	GENAISTORE_KIT=memory,dynamodb GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m
 //
 // The kit is copied from the module cache to .cache/adk. One constructor,
 // session.InMemoryService, is patched to ask package ours first, and each package
@@ -14,6 +14,8 @@
 //
 //	GENAISTORE_KIT    stores to run on, such as "memory" or "memory,dynamodb"
 //	GENAISTORE_CACHE  folder of the copy; .cache of the checkout
+//
+// and that of package servers, which runs DynamoDB Local.
 //
 // A module of its own: nobody who keeps sessions wants in their go.sum what the kit
 // is tested with, or a client of a store they do not use.

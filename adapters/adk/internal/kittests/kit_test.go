@@ -3,8 +3,10 @@ package kittests
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,9 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/adapters/adk/internal/kittests/ours"
+	"github.com/genaistore/genaistore/internal/integration/servers"
+	"github.com/genaistore/genaistore/memory/dynamomemory"
 )
 
 const (
@@ -26,9 +32,45 @@ const (
 	version, passes, packages = "v2.2.0", 1431, 20
 )
 
+// Servers run where there is no network but the loopback, so all that needs another
+// comes first.
+func TestMain(m *testing.M) {
+	if os.Getenv(envKit) != "" {
+		if _, err := prepare(context.Background()); err != nil {
+			log.Fatal(err)
+		}
+	}
+	servers.Main(m)
+}
+
 // stores are those that the environment names, or else fallback.
 func stores(fallback string) []string {
 	return strings.FieldsFunc(cmp.Or(os.Getenv(envKit), fallback), func(r rune) bool { return r == ',' })
+}
+
+// serve starts what a store needs, and says in the environment where it is.
+func serve(t *testing.T, store string) {
+	t.Helper()
+	if store != ours.DynamoDB {
+		return
+	}
+	client := servers.DynamoDBLocal(t)
+	table := servers.Unique(t, "kit")
+	_, err := dynamomemory.EnsureTable(t.Context(), client, table, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &table})
+		require.NoError(t, err)
+	})
+	opts := client.Options()
+	credentials, err := opts.Credentials.Retrieve(t.Context())
+	require.NoError(t, err)
+	for name, value := range map[string]string{
+		ours.EnvTable: table, ours.EnvEndpoint: aws.ToString(opts.BaseEndpoint), "AWS_REGION": opts.Region,
+		"AWS_ACCESS_KEY_ID": credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": credentials.SecretAccessKey, "AWS_SESSION_TOKEN": credentials.SessionToken,
+	} {
+		t.Setenv(name, value)
+	}
 }
 
 // All tests of the kit pass on our sessions that pass on its own.
@@ -37,12 +79,15 @@ func TestKit(t *testing.T) {
 	if len(names) == 0 {
 		t.Skip("set " + envKit + "=" + ours.Memory + " to run the kit's tests, which takes minutes")
 	}
-	kit := prepare(t)
-	theirs, _ := kit.run(t, "")
+	t.Setenv("AWS_CA_BUNDLE", "") // read for each client that is made
+	kit, err := prepare(t.Context())
+	require.NoError(t, err)
 	require.Len(t, kit.packages, packages)
+	theirs, _ := kit.run(t, "")
 	require.Equal(t, passes, theirs.count("pass"), "of %s; failed: %v", version, theirs.failed())
 	for _, store := range names {
 		t.Run(store, func(t *testing.T) {
+			serve(t, store)
 			got, calls := kit.run(t, store)
 			for _, problem := range problems(theirs, got, kit.packages, calls) {
 				t.Error(problem)
@@ -58,32 +103,44 @@ type workspace struct {
 	packages []string
 }
 
-func prepare(t *testing.T) workspace {
-	t.Helper()
-	t.Setenv("AWS_CA_BUNDLE", "") // read for each client that is made
+func prepare(ctx context.Context) (w workspace, err error) {
 	root, err := filepath.Abs("../../../..")
-	require.NoError(t, err)
-	m, sum := published(t)
-	require.Equal(t, version, m.Version, "count the passes of this version")
-	w := workspace{folder: filepath.Join(cmp.Or(os.Getenv(envCache), filepath.Join(root, ".cache")), "adk", m.Version)}
+	if err != nil {
+		return w, err
+	}
+	m, sum, err := published(ctx)
+	if err != nil {
+		return w, err
+	}
+	if m.Version != version {
+		return w, fmt.Errorf("%s is %s: count the passes of that version, these are of %s", kit, m.Version, version)
+	}
+	w.folder = filepath.Join(cmp.Or(os.Getenv(envCache), filepath.Join(root, ".cache")), "adk", m.Version)
 	w.copied = filepath.Join(w.folder, "kit")
-	w.packages = copyKit(t, m, sum, w.copied)
+	if err := os.MkdirAll(w.folder, 0o755); err != nil {
+		return w, err
+	}
+	if w.packages, err = copyKit(m, sum, w.copied); err != nil {
+		return w, err
+	}
 	work := fmt.Sprintf("go 1.26.5\n\nuse (\n\t%q\n\t%q\n\t%q\n\t%q\n)\n", w.copied,
 		root, filepath.Join(root, "adapters/adk"), filepath.Join(root, "adapters/adk/internal/kittests"))
-	require.NoError(t, os.WriteFile(filepath.Join(w.folder, "go.work"), []byte(work), 0o644))
-	// This downloads what the tests link, which have no network to do so.
-	out, err := w.command(t, w.packages, "list", "-deps", "-test", "-f", "{{.ImportPath}}").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	fmt.Printf("kit: %s %s as in go.sum but for %s, %d packages that keep sessions\n", m.Path, m.Version, patched, len(w.packages))
-	return w
+	if err := os.WriteFile(filepath.Join(w.folder, "go.work"), []byte(work), 0o644); err != nil {
+		return w, err
+	}
+	// This downloads what the tests link.
+	if out, err := w.command(ctx, w.packages, "list", "-deps", "-test", "-f", "{{.ImportPath}}").CombinedOutput(); err != nil {
+		return w, fmt.Errorf("%w: %s", err, out)
+	}
+	return w, nil
 }
 
 // command is the go command on packages of the kit, in the workspace.
-func (w workspace) command(t *testing.T, packages []string, args ...string) *exec.Cmd {
+func (w workspace) command(ctx context.Context, packages []string, args ...string) *exec.Cmd {
 	for _, folder := range packages {
 		args = append(args, "./"+folder)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = w.copied
 	cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(w.folder, "go.work"))
 	return cmd
@@ -93,7 +150,7 @@ func (w workspace) command(t *testing.T, packages []string, args ...string) *exe
 func (w workspace) run(t *testing.T, store string) (results, map[string]int) {
 	t.Helper()
 	name := cmp.Or(store, "kit")
-	log, calls := filepath.Join(w.folder, name+".json"), filepath.Join(w.folder, name+".calls")
+	raw, calls := filepath.Join(w.folder, name+".json"), filepath.Join(w.folder, name+".calls")
 	require.NoError(t, os.WriteFile(calls, nil, 0o644))
 	begin := time.Now()
 	goTest := func(cmd *exec.Cmd) results {
@@ -106,16 +163,16 @@ func (w workspace) run(t *testing.T, store string) (results, map[string]int) {
 		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 			require.NoError(t, err)
 		}
-		require.NoError(t, os.WriteFile(log, stdout.Bytes(), 0o644))
+		require.NoError(t, os.WriteFile(raw, stdout.Bytes(), 0o644))
 		got, err := readResults(&stdout)
 		require.NoError(t, err)
 		require.NotEmpty(t, got, "%s", stderr.String())
 		return got
 	}
-	got := goTest(w.command(t, w.packages, "test", "-json", "-count=1", "-vet=off"))
+	got := goTest(w.command(t.Context(), w.packages, "test", "-json", "-count=1", "-vet=off"))
 	again(got, func(failed test) results {
-		log = filepath.Join(w.folder, name+"-again.json")
-		return goTest(w.command(t, []string{strings.TrimPrefix(failed.pkg, kit+"/")}, "test", "-json", "-count=1", "-vet=off", "-run=^"+failed.name+"$"))
+		raw = filepath.Join(w.folder, name+"-again.json")
+		return goTest(w.command(t.Context(), []string{strings.TrimPrefix(failed.pkg, kit+"/")}, "test", "-json", "-count=1", "-vet=off", "-run=^"+failed.name+"$"))
 	})
 	made := w.made(t, calls)
 	services := 0
@@ -123,7 +180,7 @@ func (w workspace) run(t *testing.T, store string) (results, map[string]int) {
 		services += n
 	}
 	fmt.Printf("%-9s %5d pass %3d fail %3d skip  %5d services of ours  %4.0fs  %s\n", name,
-		got.count("pass"), got.count("fail"), got.count("skip"), services, time.Since(begin).Seconds(), log)
+		got.count("pass"), got.count("fail"), got.count("skip"), services, time.Since(begin).Seconds(), raw)
 	return got, made
 }
 

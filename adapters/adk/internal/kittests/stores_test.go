@@ -21,15 +21,19 @@ import (
 // The suites of both versions of the kit, on each store.
 func TestSuites(t *testing.T) {
 	for _, name := range stores(ours.Memory) {
-		open, err := ours.Open(t.Context(), name)
-		require.NoError(t, err)
 		t.Run(name+" v1", func(t *testing.T) {
+			serve(t, name)
+			open, err := ours.Open(name)
+			require.NoError(t, err)
 			suitev1.RunServiceTests(t, suitev1.SuiteOptions{SupportsUserProvidedSessionID: true}, func(*testing.T) sessionv1.Service {
 				store, tenant := open()
 				return adkv1.NewSessions(store, &adkv1.SessionOptions{Tenant: tenant})
 			})
 		})
 		t.Run(name+" v2", func(t *testing.T) {
+			serve(t, name)
+			open, err := ours.Open(name)
+			require.NoError(t, err)
 			sessiontestsuite.RunServiceTests(t, sessiontestsuite.SuiteOptions{SupportsUserProvidedSessionID: true}, func(*testing.T) session.Service {
 				store, tenant := open()
 				return adk.NewSessions(store, &adk.SessionOptions{Tenant: tenant})
@@ -43,7 +47,8 @@ func TestSuites(t *testing.T) {
 func TestEachVersionReadsTheOthersSessions(t *testing.T) {
 	for _, name := range stores(ours.Memory) {
 		t.Run(name, func(t *testing.T) {
-			open, err := ours.Open(t.Context(), name)
+			serve(t, name)
+			open, err := ours.Open(name)
 			require.NoError(t, err)
 			store, tenant := open()
 			old, current := adkv1.NewSessions(store, &adkv1.SessionOptions{Tenant: tenant}), adk.NewSessions(store, &adk.SessionOptions{Tenant: tenant})
@@ -82,6 +87,6 @@ func TestEachVersionReadsTheOthersSessions(t *testing.T) {
 }
 
 func TestAStoreThatIsNotThereIsAClearError(t *testing.T) {
-	_, err := ours.Open(t.Context(), "tape")
+	_, err := ours.Open("tape")
 	require.ErrorContains(t, err, `no store is called "tape"`)
 }

@@ -4,7 +4,6 @@
 package ours
 
 import (
-	"context"
 	"fmt"
 	"os"
 
@@ -24,7 +23,7 @@ const (
 
 // Maker returns a function that makes services without sessions, or nil where the
 // environment names no store.
-func Maker(ctx context.Context) (func() session.Service, error) {
+func Maker() (func() session.Service, error) {
 	name := os.Getenv(EnvStore)
 	if name == "" {
 		return nil, nil //nolint:nilnil // the kit then makes its own
@@ -33,7 +32,7 @@ func Maker(ctx context.Context) (func() session.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	open, err := Open(ctx, name)
+	open, err := Open(name)
 	if err != nil {
 		return nil, err
 	}

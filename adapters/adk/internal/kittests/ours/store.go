@@ -1,10 +1,17 @@
 package ours
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/genaistore/genaistore/memory"
+	"github.com/genaistore/genaistore/memory/dynamomemory"
 )
 
 // Names of stores.
@@ -13,24 +20,39 @@ const (
 	DynamoDB = "dynamodb"
 )
 
-// Where [DynamoDB] is.
+// Where [DynamoDB] is. Credentials and the Region are in the variables of AWS.
 const (
 	// EnvEndpoint is the URL of DynamoDB Local, or empty for AWS.
-	EnvEndpoint = "GENAISTORE_KIT_DYNAMODB_ENDPOINT"
+	EnvEndpoint = "GENAISTORE_KIT_ENDPOINT"
 	// EnvTable is the name of the table, which must exist.
-	EnvTable = "GENAISTORE_KIT_DYNAMODB_TABLE"
+	EnvTable = "GENAISTORE_KIT_TABLE"
 )
 
 // Open returns a function that returns a store and a tenant that has nothing in it.
-// It is called from many goroutines.
-func Open(_ context.Context, name string) (func() (memory.Store, string), error) {
+// The function may be called at the same time.
+func Open(name string) (func() (memory.Store, string), error) {
 	switch name {
 	case Memory:
 		return func() (memory.Store, string) { return new(memory.InMemory), "" }, nil
 	case DynamoDB:
-		// The SEAM for package dynamomemory: open EnvTable at EnvEndpoint here, once for
-		// the process, and return it with rand.Text() as the tenant.
-		return nil, fmt.Errorf("%w: this build has no store on DynamoDB", memory.ErrInvalid)
+		store, err := dynamomemory.New(client(), os.Getenv(EnvTable), nil)
+		if err != nil {
+			return nil, err
+		}
+		return func() (memory.Store, string) { return store, rand.Text() }, nil
 	}
 	return nil, fmt.Errorf("%w: no store is called %q", memory.ErrInvalid, name)
+}
+
+func client() *dynamodb.Client {
+	cfg := aws.Config{
+		Region: cmp.Or(os.Getenv("AWS_REGION"), "us-east-1"),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN")}, nil
+		}),
+	}
+	if endpoint := os.Getenv(EnvEndpoint); endpoint != "" {
+		cfg.BaseEndpoint = &endpoint
+	}
+	return dynamodb.NewFromConfig(cfg)
 }
