@@ -20,8 +20,10 @@ import (
 type assistant struct {
 	terminal
 
+	line      commandLine
 	stores    genaistore.Stores
-	key       memory.Key // of the conversation
+	saved     genaistore.Stores // those of stores that the state folder keeps
+	key       memory.Key        // of the conversation
 	embedder  embed.Embedder
 	responder responder
 	changed   bool // the stores have something to save
@@ -38,11 +40,9 @@ const (
 
 // open makes the stores that line asks for and loads the saved state.
 func open(ctx context.Context, line commandLine, t terminal) (*assistant, *state, error) {
-	if line.Backend != "memory" {
-		return nil, nil, fmt.Errorf("backend %s does not exist yet: use --backend memory", line.Backend)
-	}
 	a := &assistant{
 		terminal:  t,
+		line:      line,
 		key:       memory.Key{Tenant: line.Tenant, App: "assistant", User: line.User, Session: line.Session},
 		embedder:  glove.New(),
 		responder: extractive{},
@@ -61,8 +61,9 @@ func open(ctx context.Context, line commandLine, t terminal) (*assistant, *state
 	if err != nil {
 		return nil, nil, err
 	}
-	a.stores = genaistore.InMemory()
-	a.stores.Vectors = index
+	a.saved = genaistore.InMemory()
+	a.saved.Vectors = index
+	a.stores = a.saved
 
 	s, err := openState(line.State)
 	if err != nil {
@@ -75,7 +76,14 @@ func open(ctx context.Context, line commandLine, t terminal) (*assistant, *state
 }
 
 func (a *assistant) load(ctx context.Context, s *state) error {
-	if _, err := s.load(ctx, a.stores); err != nil {
+	err := s.load(ctx, a.saved)
+	if err != nil {
+		return err
+	}
+	if a.line.setsUp {
+		return nil
+	}
+	if a.stores.Memory, err = a.conversations(ctx, a.line); err != nil {
 		return err
 	}
 	schema, err := a.stores.Vectors.Describe(ctx)

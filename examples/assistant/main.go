@@ -58,12 +58,17 @@ var errUsage = errors.New("usage")
 type commandLine struct {
 	Backend    string `default:"memory" enum:"memory,local-servers,aws" help:"Where the stores are: memory, local-servers or aws."`
 	State      string `default:".assistant" placeholder:"DIR" help:"Folder that keeps the in-memory stores between commands (${default})."`
+	DynamoDB   string `name:"dynamodb" env:"ASSISTANT_DYNAMODB" placeholder:"URL" help:"Where DynamoDB Local is, for --backend local-servers."`
+	Table      string `env:"ASSISTANT_TABLE" default:"genaistore-assistant" help:"DynamoDB table of the conversations (${default})."`
 	Tenant     string `default:"demo" help:"Tenant of the conversation."`
 	User       string `default:"me" help:"User of the conversation."`
 	Session    string `default:"main" help:"Session of the conversation."`
 	Model      string `env:"ASSISTANT_MODEL" placeholder:"ID" help:"Amazon Bedrock model that writes answers; without one they are quoted offline."`
 	EmbedModel string `env:"ASSISTANT_EMBED_MODEL" placeholder:"ID" help:"Amazon Bedrock model that embeds; without one word vectors do it offline."`
 
+	setsUp bool // the command makes what the others need
+
+	Setup      setupCommand      `cmd:"" help:"Make the table that --backend aws needs, or check it."`
 	Ingest     ingestCommand     `cmd:"" help:"Read documents into the index: Markdown, text, JSON passages."`
 	Ask        askCommand        `cmd:"" help:"Answer one question with sources."`
 	Chat       chatCommand       `cmd:"" help:"Answer questions until the input ends."`
@@ -122,6 +127,7 @@ func execute(ctx context.Context, args []string, t terminal) (err error) {
 	if !ok {
 		return fmt.Errorf("%w: %s is no command", errUsage, parsed.Command())
 	}
+	_, line.setsUp = verb.(*setupCommand)
 	a, state, err := open(ctx, line, t)
 	if err != nil {
 		return err
@@ -130,5 +136,5 @@ func execute(ctx context.Context, args []string, t terminal) (err error) {
 	if err := verb.run(ctx, a); err != nil || !a.changed {
 		return err
 	}
-	return state.save(a.stores)
+	return state.save(a.saved)
 }

@@ -58,27 +58,26 @@ func openState(dir string) (*state, error) {
 
 func (s *state) close() error { return s.lock.Close() }
 
-// load fills empty stores from the folder. It reports whether there was
-// anything to load.
-func (s *state) load(ctx context.Context, stores genaistore.Stores) (found bool, err error) {
+// load fills empty stores from the folder, if there is anything.
+func (s *state) load(ctx context.Context, stores genaistore.Stores) (err error) {
 	path := filepath.Join(s.dir, stateFile)
 	archive, err := zip.OpenReader(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return nil
 	}
 	if err != nil {
-		return false, s.corrupt(err)
+		return s.corrupt(err)
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	for name, store := range parts(stores) {
 		if err := ctx.Err(); err != nil {
-			return false, err
+			return err
 		}
 		if err := restore(&archive.Reader, name, store); err != nil {
-			return false, s.corrupt(fmt.Errorf("%s: %w", name, err))
+			return s.corrupt(fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	return true, nil
+	return nil
 }
 
 func (s *state) corrupt(err error) error {
