@@ -2,22 +2,24 @@ package awsfake
 
 // The fake of Amazon DynamoDB lacks, and refuses:
 //
-//   - secondary indexes, streams, TTL, tags, backups, and every operation that is
-//     not in DynamoDB.operations: updates, batches, transactions, scans
-//   - projections, and paths into maps and lists in expressions
-//   - functions other than attribute_exists, attribute_not_exists and begins_with
+//   - streams, TTL, tags, backups, and every operation that is not in
+//     DynamoDB.operations, such as scans and transactional reads
+//   - indexes that do not project all attributes, or that are made after the table
+//   - paths into maps and lists in expressions
+//   - functions other than attribute_exists, attribute_not_exists, begins_with and,
+//     in updates, if_not_exists; ADD and DELETE in updates
 //   - the parameters from before expressions (KeyConditions, Expected, ...)
+//   - capacity apart for each index: INDEXES is answered as TOTAL
 //
-// It never throttles and its reads are always consistent: inject those by
-// Intercept. Sizes, and so capacities, are DynamoDB's but for numbers, which are
-// within a byte.
+// It never throttles, its reads and indexes are always consistent and nothing
+// expires: inject those by Intercept. Sizes, and so capacities, are DynamoDB's but for
+// numbers, which are within a byte, and for batches of reads, which are charged an item at a time.
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"math"
 	"math/big"
 	"net/http"
@@ -40,6 +42,7 @@ type DynamoDB struct {
 	Server
 	mu     sync.Mutex
 	tables map[string]*table
+	tokens map[string]string // of transactions, with their requests
 }
 
 // NewDynamoDB returns a fake without tables.
@@ -58,6 +61,7 @@ type table struct {
 	definition createTable
 	hash, sort string // names of the key attributes; sort may be ""
 	items      map[string]item
+	indexes    map[string]secondaryIndex
 }
 
 // operations returns what the fake can do, by the name that requests carry.
@@ -67,8 +71,13 @@ func (f *DynamoDB) operations() map[string]func(*http.Request) (any, error) {
 		"DescribeTable": f.describeTable,
 		"PutItem":       f.putItem,
 		"GetItem":       f.getItem,
+		"UpdateItem":    f.updateItem,
 		"DeleteItem":    f.deleteItem,
 		"Query":         f.query,
+
+		"BatchGetItem":       f.batchGetItem,
+		"BatchWriteItem":     f.batchWriteItem,
+		"TransactWriteItems": f.transactWriteItems,
 	}
 }
 
@@ -83,6 +92,7 @@ func (f *DynamoDB) handle(w http.ResponseWriter, r *http.Request) {
 	answer, err := operation(r)
 	var refused *failure
 	var unmet *conditionFailure
+	var canceled *cancellation
 	switch {
 	case err == nil:
 		answerDynamoDB(w, http.StatusOK, answer)
@@ -95,6 +105,12 @@ func (f *DynamoDB) handle(w http.ResponseWriter, r *http.Request) {
 			answer["Item"] = unmet.old
 		}
 		answerDynamoDB(w, http.StatusBadRequest, answer)
+	case errors.As(err, &canceled):
+		answerDynamoDB(w, http.StatusBadRequest, map[string]any{
+			"__type":              "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+			"message":             "Transaction cancelled, please refer cancellation reasons for specific reasons",
+			"CancellationReasons": canceled.reasons,
+		})
 	case errors.As(err, &refused):
 		Fail(w, r, refused.status, refused.code, refused.message)
 	default:
@@ -126,11 +142,13 @@ type (
 	keyElement   struct{ AttributeName, KeyType string }
 	keyAttribute struct{ AttributeName, AttributeType string }
 	createTable  struct {
-		TableName             string
-		AttributeDefinitions  []keyAttribute
-		KeySchema             []keyElement
-		BillingMode           string
-		ProvisionedThroughput *struct{ ReadCapacityUnits, WriteCapacityUnits int64 } `json:",omitempty"`
+		TableName              string
+		AttributeDefinitions   []keyAttribute
+		KeySchema              []keyElement
+		GlobalSecondaryIndexes []indexDefinition `json:",omitempty"`
+		LocalSecondaryIndexes  []indexDefinition `json:",omitempty"`
+		BillingMode            string
+		ProvisionedThroughput  *struct{ ReadCapacityUnits, WriteCapacityUnits int64 } `json:",omitempty"`
 	}
 )
 
@@ -146,20 +164,21 @@ func (f *DynamoDB) createTable(r *http.Request) (any, error) {
 		return nil, &failure{http.StatusBadRequest, "ResourceInUseException", "Table already exists: " + in.TableName}
 	}
 	t := &table{definition: in, items: map[string]item{}}
-	for i, element := range in.KeySchema {
-		switch {
-		case i == 0 && element.KeyType == "HASH":
-			t.hash = element.AttributeName
-		case i == 1 && element.KeyType == "RANGE":
-			t.sort = element.AttributeName
-		default:
-			return nil, invalid("Invalid KeySchema: a HASH key, then at most one RANGE key")
-		}
+	var err error
+	if t.hash, t.sort, err = keysOf(in.KeySchema); err != nil {
+		return nil, err
 	}
-	if t.hash == "" || len(in.AttributeDefinitions) != len(in.KeySchema) {
+	if err := t.makeIndexes(); err != nil {
+		return nil, err
+	}
+	used := map[string]bool{}
+	for _, name := range append(t.keyNames(), t.indexKeys()...) {
+		used[name] = true
+	}
+	if len(in.AttributeDefinitions) != len(used) {
 		return nil, invalid("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
-	for _, name := range t.keyNames() {
+	for name := range used {
 		if !slices.Contains([]string{"S", "N", "B"}, t.keyType(name)) {
 			return nil, invalid("Some key attributes are not defined in AttributeDefinitions: %s", name)
 		}
@@ -248,107 +267,6 @@ func (t *table) keyOnly(key item) (string, error) {
 	return t.key(key)
 }
 
-type write struct {
-	TableName                           string
-	ConditionExpression                 string
-	ExpressionAttributeNames            map[string]string
-	ExpressionAttributeValues           map[string]attribute
-	ReturnConsumedCapacity              string
-	ReturnValues                        string
-	ReturnValuesOnConditionCheckFailure string
-	ReturnItemCollectionMetrics         string
-}
-
-func (f *DynamoDB) putItem(r *http.Request) (any, error) {
-	var in struct {
-		write
-		Item item
-	}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	for name, value := range in.Item {
-		if err := value.validate(name); err != nil {
-			return nil, err
-		}
-	}
-	if in.Item.size() > maxItem {
-		return nil, invalid("Item size has exceeded the maximum allowed size")
-	}
-	t, err := f.table(in.TableName)
-	if err != nil {
-		return nil, err
-	}
-	key, err := t.key(in.Item)
-	if err != nil {
-		return nil, err
-	}
-	return in.apply(t, key, in.Item)
-}
-
-func (f *DynamoDB) deleteItem(r *http.Request) (any, error) {
-	var in struct {
-		write
-		Key item
-	}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	t, err := f.table(in.TableName)
-	if err != nil {
-		return nil, err
-	}
-	key, err := t.keyOnly(in.Key)
-	if err != nil {
-		return nil, err
-	}
-	return in.apply(t, key, nil)
-}
-
-// apply replaces the item under key by it, or deletes it if that is nil, if the
-// condition holds.
-func (in write) apply(t *table, key string, it item) (any, error) {
-	old := t.items[key]
-	named := newExpressions(in.ExpressionAttributeNames, in.ExpressionAttributeValues)
-	if in.ConditionExpression != "" {
-		holds, err := named.parse(in.ConditionExpression)
-		if err != nil {
-			return nil, err
-		}
-		if err := named.unused(); err != nil {
-			return nil, err
-		}
-		if !holds.holds(old) {
-			unmet := &conditionFailure{}
-			if in.ReturnValuesOnConditionCheckFailure == "ALL_OLD" {
-				unmet.old = old
-			}
-			return nil, unmet
-		}
-	} else if err := named.unused(); err != nil {
-		return nil, err
-	}
-	if it == nil {
-		delete(t.items, key)
-	} else {
-		t.items[key] = it
-	}
-	answer := map[string]any{}
-	if in.ReturnValues == "ALL_OLD" && old != nil {
-		answer["Attributes"] = old
-	}
-	units := math.Ceil(float64(max(old.size(), it.size(), 1)) / 1024)
-	return charge(answer, in.ReturnConsumedCapacity, in.TableName, units), nil
-}
-
-// charge adds the consumed capacity to an answer, if the request asked for it.
-func charge(answer map[string]any, asked, table string, units float64) map[string]any {
-	if asked == "TOTAL" || asked == "INDEXES" {
-		answer["ConsumedCapacity"] = map[string]any{"TableName": table, "CapacityUnits": units}
-	}
-	return answer
-}
-
 // readUnits is what reading size bytes costs.
 func readUnits(size int, consistent bool) float64 {
 	units := math.Ceil(float64(max(size, 1)) / 4096)
@@ -382,107 +300,4 @@ func (f *DynamoDB) getItem(r *http.Request) (any, error) {
 		answer["Item"] = it
 	}
 	return charge(answer, in.ReturnConsumedCapacity, in.TableName, readUnits(it.size(), in.ConsistentRead)), nil
-}
-
-type query struct {
-	TableName                 string
-	KeyConditionExpression    string
-	FilterExpression          string
-	ExpressionAttributeNames  map[string]string
-	ExpressionAttributeValues map[string]attribute
-	ExclusiveStartKey         item
-	ScanIndexForward          *bool
-	Limit                     *int
-	ConsistentRead            bool
-	ReturnConsumedCapacity    string
-}
-
-func (f *DynamoDB) query(r *http.Request) (any, error) {
-	var in query
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	t, err := f.table(in.TableName)
-	if err != nil {
-		return nil, err
-	}
-	if in.Limit != nil && *in.Limit < 1 {
-		return nil, invalid("Limit must be greater than or equal to 1")
-	}
-	wanted, filter, err := in.conditions(t)
-	if err != nil {
-		return nil, err
-	}
-	forward := in.ScanIndexForward == nil || *in.ScanIndexForward
-	selected := t.selected(wanted, forward)
-	if in.ExclusiveStartKey != nil {
-		if _, err := t.keyOnly(in.ExclusiveStartKey); err != nil {
-			return nil, err
-		}
-		selected = slices.DeleteFunc(selected, func(it item) bool {
-			order, _ := it[t.sort].compare(in.ExclusiveStartKey[t.sort])
-			return t.sort == "" || forward && order <= 0 || !forward && order >= 0
-		})
-	}
-
-	// Both limits count what is read, before the filter, and a page that ends
-	// exactly at the last item still says that there may be more.
-	read, size := 0, 0
-	page := []item{}
-	more := false
-	for _, it := range selected {
-		read, size = read+1, size+it.size()
-		if filter == nil || filter.holds(it) {
-			page = append(page, it)
-		}
-		if more = in.Limit != nil && read == *in.Limit || size >= maxPage; more {
-			break
-		}
-	}
-	answer := map[string]any{"Items": page, "Count": len(page), "ScannedCount": read}
-	if more {
-		last := maps.Clone(selected[read-1])
-		maps.DeleteFunc(last, func(name string, _ attribute) bool { return !slices.Contains(t.keyNames(), name) })
-		answer["LastEvaluatedKey"] = last
-	}
-	return charge(answer, in.ReturnConsumedCapacity, in.TableName, readUnits(size, in.ConsistentRead)), nil
-}
-
-// conditions parses the two expressions of a query; filter may be nil.
-func (in query) conditions(t *table) (key, filter condition, err error) {
-	named := newExpressions(in.ExpressionAttributeNames, in.ExpressionAttributeValues)
-	if key, err = named.parse(in.KeyConditionExpression); err != nil {
-		return nil, nil, err
-	}
-	partition, err := keys(key, t.hash, t.sort)
-	if err != nil {
-		return nil, nil, err
-	}
-	if partition.kind() != t.keyType(t.hash) {
-		return nil, nil, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
-	}
-	if in.FilterExpression != "" {
-		if filter, err = named.parse(in.FilterExpression); err != nil {
-			return nil, nil, err
-		}
-	}
-	return key, filter, named.unused()
-}
-
-// selected returns the items for which c holds, in the order of the sort key.
-func (t *table) selected(c condition, forward bool) []item {
-	var found []item
-	for _, it := range t.items {
-		if c.holds(it) {
-			found = append(found, it)
-		}
-	}
-	slices.SortFunc(found, func(a, b item) int {
-		order, _ := a[t.sort].compare(b[t.sort])
-		if forward {
-			return order
-		}
-		return -order
-	})
-	return found
 }

@@ -156,10 +156,18 @@ func (e *expressions) unused() error {
 	return nil
 }
 
-func (e *expressions) parse(text string) (condition, error) {
+func (e *expressions) parser(text string) (*parser, error) {
 	p := &parser{expressions: e, tokens: tokens.FindAllString(text, -1), text: text}
 	if strings.Join(p.tokens, "") != strings.Join(strings.Fields(text), "") {
 		return nil, p.problem("a character that the fake does not know")
+	}
+	return p, nil
+}
+
+func (e *expressions) parse(text string) (condition, error) {
+	p, err := e.parser(text)
+	if err != nil {
+		return nil, err
 	}
 	c, err := p.disjunction()
 	if err == nil && len(p.tokens) > 0 {
