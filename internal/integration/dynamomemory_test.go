@@ -11,6 +11,7 @@ import (
 	"github.com/genaistore/genaistore/internal/integration/servers"
 	"github.com/genaistore/genaistore/memory"
 	"github.com/genaistore/genaistore/memory/dynamomemory"
+	"github.com/genaistore/genaistore/memory/dynamomemory/costtest"
 	"github.com/genaistore/genaistore/memory/memorytest"
 )
 
@@ -49,4 +50,11 @@ func TestDynamoMemory(t *testing.T) {
 	store, err := dynamomemory.New(client, memoryTable(t, client), nil)
 	require.NoError(t, err)
 	memorytest.Run(t, func(*testing.T) memory.Store { return store })
+}
+
+func TestDynamoMemoryCosts(t *testing.T) {
+	client := servers.DynamoDBLocal(t)
+	store, err := dynamomemory.New(client, memoryTable(t, client), nil)
+	require.NoError(t, err)
+	costtest.Run(t, store, nil)
 }

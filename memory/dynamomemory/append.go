@@ -28,6 +28,7 @@ type appending struct {
 	body  body
 	known known
 	nonce string // of the record, where several may write under one id
+	told  string // the greatest id that a caller may know since before this Append
 }
 
 func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, options *memory.AppendOptions) (memory.Receipt, error) {
@@ -48,7 +49,7 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 			return memory.Receipt{}, err
 		}
 	}
-	a := &appending{Store: s, place: at(key), opts: opts, body: body{Entry: entry, requestID: opts.RequestID}}
+	a := &appending{Store: s, place: at(key), opts: opts, told: s.lastTold(), body: body{Entry: entry, requestID: opts.RequestID}}
 	if opts.IfVersion > 0 {
 		a.body.version = opts.IfVersion + 1
 	}
@@ -65,12 +66,10 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 	if err != nil {
 		return memory.Receipt{}, err
 	}
-	a.seen.change(a.pk, func(k *known) {
-		k.last = max(k.last, r.id)
-		if !replayed && r.hasState() {
-			k.unfold++
-		}
-	})
+	a.observe(r.id)
+	if !replayed && r.hasState() {
+		a.seen.change(a.pk, func(k *known) { k.unfold++ })
+	}
 	if r.hasShared() {
 		// Readers see the record with its part of the session's state by now. If this
 		// process dies here, the next Open with AllStates goes on from the record.
@@ -137,7 +136,7 @@ func (s *Store) headless(ctx context.Context, p place) error {
 	if err != nil {
 		return err
 	}
-	s.seen.change(p.pk, func(k *known) { *k = known{epoch: "gone", last: k.last} })
+	s.seen.change(p.pk, func(k *known) { *k = known{epoch: "gone"} })
 	return nil
 }
 
@@ -239,8 +238,9 @@ func ambiguous(ctx context.Context, err error) bool {
 	return !errors.As(err, &api) || api.ErrorFault() == smithy.FaultServer
 }
 
-// quiet is how old an id may be and still be inserted: a write takes that long too,
-// so that readers cannot count on nothing appearing there.
+// quiet is how old an id may be and still be inserted, if this process has told nobody
+// of a later one: a write takes that long too, so that readers elsewhere cannot count
+// on nothing appearing there.
 const quiet = 5 * time.Second
 
 // once stores the record under the id that the marker of its request id holds. The
@@ -305,7 +305,6 @@ func (a *appending) mark(ctx context.Context, sk, id string) (string, error) {
 	if !lost {
 		return id, err
 	}
-	a.observe(getString(old, attrID))
 	return getString(old, attrID), nil
 }
 
@@ -319,7 +318,7 @@ func (a *appending) look(ctx context.Context, id string) (r *record, free bool, 
 	}
 	it, h := items[recordName], decodeHead(items[headName])
 	if it == nil {
-		return nil, time.Since(timeOf(id)) < quiet && id > a.seen.get(a.pk).last, nil
+		return nil, time.Since(timeOf(id)) < quiet && id > a.told, nil
 	}
 	if r, err = a.load(ctx, a.place, it, a.known.key); err != nil {
 		return nil, false, err

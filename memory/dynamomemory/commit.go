@@ -176,7 +176,19 @@ func (d *draft) headWrite() write {
 		e.put(attrRewound, str(h.rewound))
 		e.put(attrUntil, str(h.until))
 	}
+	if h.rewinding || d.edits() {
+		e.put(attrEdited, num(h.version))
+	}
 	return write{pk: d.pk, sk: skHead, change: e, when: d.unchanged(e, d.old) + " AND " + d.isLive(e, d.now), e: e}
+}
+
+func (d *draft) edits() bool {
+	for _, r := range d.records {
+		if r.dirty {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *draft) keepWrite(e *expression) {

@@ -27,6 +27,7 @@ type head struct {
 	rewound, until  string // records after rewound and up to until are being removed
 	rewinding       bool
 	wrapped         []byte
+	edited          int64 // version of the last change to records
 	beside          int64 // until when, at least, DynamoDB keeps state and gist
 }
 
@@ -40,7 +41,7 @@ func decodeHead(it item) *head {
 		parent: getString(it, attrParent), upTo: getString(it, attrUpTo), idle: getInt(it, attrIdle), keep: getInt(it, attrKeep),
 		epoch: getString(it, attrEpoch), floor: getString(it, attrFloor), moved: getString(it, attrMoved),
 		deleted: getString(it, attrDeleted), fork: getString(it, attrFork),
-		rewound: getString(it, attrRewound), until: getString(it, attrUntil), wrapped: getBytes(it, attrKey), beside: getInt(it, attrBeside),
+		rewound: getString(it, attrRewound), until: getString(it, attrUntil), wrapped: getBytes(it, attrKey), beside: getInt(it, attrBeside), edited: getInt(it, attrEdited),
 	}
 	h.rewinding = h.until != ""
 	return h
@@ -338,7 +339,7 @@ func (s *Store) learn(ctx context.Context, p place, h *head) (known, error) {
 	var out known
 	s.seen.change(p.pk, func(k *known) {
 		if k.epoch != h.epoch {
-			*k = known{last: k.last}
+			*k = known{}
 		}
 		k.active, k.expires, k.epoch, k.floor, k.key, k.wrapped = h.active, h.expires(), h.epoch, h.floor, key, string(h.wrapped)
 		out = *k
@@ -370,6 +371,9 @@ func (s *Store) revive(ctx context.Context, p place, old *head) error {
 	if old == nil {
 		return nil // gone meanwhile
 	}
+	if err := s.pass(ctx, p, old); err != nil {
+		return err
+	}
 	epoch, err := s.next()
 	if err != nil {
 		return err
@@ -383,6 +387,19 @@ func (s *Store) revive(ctx context.Context, p place, old *head) error {
 	}
 	h.floor = epoch
 	_, err = s.replace(ctx, p, old, h)
+	return err
+}
+
+// pass makes later ids sort after all of a session that is to be removed, which may
+// have records of a faster clock than this machine's.
+func (s *Store) pass(ctx context.Context, p place, old *head) error {
+	if old != nil {
+		s.observe(old.moved)
+	}
+	items, _, err := s.page(ctx, scan{pk: p.pk, low: str(skRecord), high: str(lastRecord), backward: true, limit: 1, keysOnly: true})
+	for _, it := range items {
+		s.observe(s.skOf(it)[len(skRecord):])
+	}
 	return err
 }
 
@@ -478,6 +495,9 @@ func (s *Store) delete(ctx context.Context, p place) error {
 		return err
 	}
 	defer unlock()
+	if err := s.pass(ctx, p, nil); err != nil {
+		return err
+	}
 	id, err := s.next()
 	if err != nil {
 		return err

@@ -64,6 +64,7 @@ const (
 	attrUntil    = "rt"
 	attrKey      = "wk"
 	attrNames    = "kk" // parts of the key, where one is too long for the key
+	attrEdited   = "ev"
 	attrBeside   = "bx"
 	attrIntent   = "in"
 	attrLanguage = "lg"
@@ -76,7 +77,7 @@ func ownAttributes() []string {
 	return []string{
 		attrSchema, attrBody, attrHow, attrSealed, attrChunks, attrChunkOf, attrBlob, attrNonce, attrKind, attrID, attrVersion,
 		attrCreated, attrActive, attrTitle, attrLabels, attrParent, attrUpTo, attrIdle, attrKeep, attrKeepTTL, attrEpoch, attrFloor,
-		attrMoved, attrDeleted, attrFork, attrRewound, attrUntil, attrKey, attrNames, attrBeside, attrIntent, attrLanguage, attrModel,
+		attrMoved, attrDeleted, attrFork, attrRewound, attrUntil, attrKey, attrNames, attrEdited, attrBeside, attrIntent, attrLanguage, attrModel,
 	}
 }
 

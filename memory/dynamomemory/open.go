@@ -87,7 +87,9 @@ func (s *Store) read(ctx context.Context, p place, opts memory.WindowOptions) (*
 		want++
 	}
 	v := &view{Store: s, place: p, now: time.Now()}
-	q := scan{pk: p.pk, low: str(s.lowest(v.now)), high: str(skState), backward: true, limit: min(want, 1000) + 3}
+	lowest := s.lowest(v.now)
+	held := v.heldFrom(opts.Held, lowest)
+	q := scan{pk: p.pk, low: str(max(lowest, held)), high: str(skState), backward: true, limit: min(want, 1000) + 3}
 	first := true
 	for {
 		items, next, err := s.page(ctx, q)
@@ -102,6 +104,19 @@ func (s *Store) read(ctx context.Context, p place, opts memory.WindowOptions) (*
 		}
 		if err := v.take(ctx, items); err != nil {
 			return nil, err
+		}
+		if next == nil && held != "" {
+			// All since the overlap is here. What is older is in the earlier window, or
+			// has to be read after all.
+			complete, err := v.reuse(opts.Held, held, want)
+			if err != nil {
+				return nil, err
+			}
+			held = ""
+			if !complete && v.oldest > lowest[len(skRecord):] {
+				next = s.key(p.pk, skRecord+v.oldest)
+				q.low = str(lowest)
+			}
 		}
 		if v.next = next; next == nil {
 			v.oldest = ""
@@ -260,9 +275,6 @@ func (v *view) window(ctx context.Context, opts memory.WindowOptions) (memory.Wi
 	w.Earlier, w.Split, w.Records = last < len(v.records) || from > 0, split, records[from:]
 	w.Orphans = memory.FindOrphans(w.Records)
 	w.Bookmark = bookmark(v.latest)
-	if len(v.records) > 0 {
-		v.seen.change(v.pk, func(k *known) { k.last = max(k.last, v.records[0].id) })
-	}
 	if opts.Notes {
 		return w, v.annotate(ctx, v.place, w.Records)
 	}

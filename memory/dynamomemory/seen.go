@@ -11,9 +11,8 @@ type known struct {
 	expires time.Time // zero if never
 	epoch   string
 	floor   string
-	state   bool   // the state's marker is there
-	unfold  int    // records with state that are not folded yet
-	last    string // the greatest record id that was returned
+	state   bool // the state's marker is there
+	unfold  int  // records with state that are not folded yet
 	wrapped string
 	key     []byte // data key, with a Cipher
 }

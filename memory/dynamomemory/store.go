@@ -96,9 +96,10 @@ type Store struct {
 	names Schema
 
 	clock  hlc.Clock
-	skew   atomic.Int64 // of this machine to the service, as the last answer had it
-	probed atomic.Bool  // whether skew says anything
-	ahead  atomic.Pointer[hlc.ID]
+	skew   atomic.Int64           // of this machine to the service, as the last answer had it
+	probed atomic.Bool            // whether skew says anything
+	ahead  atomic.Pointer[hlc.ID] // the greatest id read that the clock does not follow
+	told   atomic.Pointer[string] // the greatest id that a caller may know
 	seen   *seen
 	locks  [64]chan struct{}
 }
@@ -152,6 +153,7 @@ func (s *Store) next() (string, error) {
 // observe makes later ids sort after id. One too far ahead does not pull the clock,
 // it stops writes instead.
 func (s *Store) observe(text string) {
+	s.tell(text)
 	id, err := hlc.Parse(text)
 	if err != nil || s.clock.Observe(id, time.Now()) == nil {
 		return
@@ -162,6 +164,22 @@ func (s *Store) observe(text string) {
 			return
 		}
 	}
+}
+
+func (s *Store) tell(id string) {
+	for {
+		told := s.told.Load()
+		if told != nil && id <= *told || s.told.CompareAndSwap(told, &id) {
+			return
+		}
+	}
+}
+
+func (s *Store) lastTold() string {
+	if told := s.told.Load(); told != nil {
+		return *told
+	}
+	return ""
 }
 
 func timeOf(id string) time.Time {

@@ -147,6 +147,10 @@ func (d *draft) attempt(ctx context.Context) (string, error) {
 			if errors.Is(err, errAgain) {
 				return "", err
 			}
+			if d.create && !d.slow && !forks {
+				d.slow = true // perhaps the session exists, which comes first
+				return "", errAgain
+			}
 			return "", fmt.Errorf("%T: %w", c, err)
 		}
 	}
@@ -209,7 +213,7 @@ func (d *draft) load(ctx context.Context) error {
 	case d.create && d.old.live(d.now):
 		return fmt.Errorf("%w: the session exists", memory.ErrConflict)
 	case d.create:
-		return nil
+		return d.pass(ctx, d.place, d.old)
 	case !d.old.live(d.now):
 		return memory.ErrNotFound
 	case d.old.rewinding:

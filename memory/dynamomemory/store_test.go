@@ -1,0 +1,121 @@
+package dynamomemory_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/genaistore/genaistore/internal/awsfake"
+	"github.com/genaistore/genaistore/memory"
+	"github.com/genaistore/genaistore/memory/dynamomemory"
+	"github.com/genaistore/genaistore/memory/memorytest"
+)
+
+const tableName = "memory"
+
+// createTable makes a table with the default names.
+func createTable(tb testing.TB, client *dynamodb.Client, lsi bool) {
+	tb.Helper()
+	names := new(dynamomemory.Schema).WithDefaults()
+	key := func(hash, sort string) []types.KeySchemaElement {
+		return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}}
+	}
+	everything := &types.Projection{ProjectionType: types.ProjectionTypeAll}
+	in := &dynamodb.CreateTableInput{
+		TableName: new(tableName), BillingMode: types.BillingModePayPerRequest, KeySchema: key(names.PartitionKey, names.SortKey),
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{
+			{IndexName: &names.IntentIndex, KeySchema: key(names.IntentKey, names.IntentSort), Projection: everything},
+		},
+	}
+	attributes := []string{names.PartitionKey, names.SortKey, names.IntentKey, names.IntentSort}
+	if lsi {
+		in.LocalSecondaryIndexes = []types.LocalSecondaryIndex{
+			{IndexName: &names.SentimentIndex, KeySchema: key(names.PartitionKey, names.Sentiment), Projection: everything},
+		}
+		in.AttributeDefinitions = []types.AttributeDefinition{{AttributeName: &names.Sentiment, AttributeType: types.ScalarAttributeTypeN}}
+	}
+	for _, name := range attributes {
+		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS})
+	}
+	_, err := client.CreateTable(context.Background(), in)
+	require.NoError(tb, err)
+}
+
+// newFake returns a fake with the table.
+func newFake(tb testing.TB) *awsfake.DynamoDB {
+	tb.Helper()
+	fake := awsfake.NewDynamoDB()
+	createTable(tb, fake.Client(), true)
+	return fake
+}
+
+// open returns a Store as another process would have it.
+func open(tb testing.TB, fake *awsfake.DynamoDB, opts *dynamomemory.Options) *dynamomemory.Store {
+	tb.Helper()
+	store, err := dynamomemory.New(fake.Client(), tableName, opts)
+	require.NoError(tb, err)
+	return store
+}
+
+func TestStore(t *testing.T) {
+	store := open(t, newFake(t), nil)
+	memorytest.Run(t, func(*testing.T) memory.Store { return store })
+}
+
+// Each call by a process that has just started, as in a Lambda: nothing may depend
+// on what a Store remembers, and everything on what is in the table.
+func TestStoreForgetful(t *testing.T) {
+	fake := newFake(t)
+	memorytest.Run(t, func(t *testing.T) memory.Store {
+		return &forgetful{func() memory.Store { return open(t, fake, nil) }}
+	})
+}
+
+func TestStoreWithoutLocalIndex(t *testing.T) {
+	fake := awsfake.NewDynamoDB()
+	createTable(t, fake.Client(), false)
+	store := open(t, fake, &dynamomemory.Options{NoLSI: true})
+	memorytest.Run(t, func(*testing.T) memory.Store { return store })
+}
+
+func TestStoreForEver(t *testing.T) {
+	store := open(t, newFake(t), &dynamomemory.Options{Retention: -1})
+	memorytest.Run(t, func(*testing.T) memory.Store { return store })
+}
+
+func FuzzStore(f *testing.F) {
+	random := rand.New(rand.NewPCG(3, 3))
+	for range 60 {
+		choices := make([]byte, 400)
+		for i := range choices {
+			choices[i] = byte(random.Uint32())
+		}
+		f.Add(choices)
+	}
+	fake := newFake(f)
+	store := open(f, fake, nil)
+	memorytest.Fuzz(f, func(*testing.T) memory.Store { return store })
+}
+
+func key(session string) memory.Key {
+	return memory.Key{Tenant: "acme", App: "app", User: "ada", Session: session}
+}
+
+// text is hard to compress, so that items have the sizes that tests speak of.
+func text(n int) string {
+	random := rand.New(rand.NewPCG(uint64(n), 1))
+	var b strings.Builder
+	for b.Len() < n {
+		b.WriteByte(byte(' ' + random.IntN(95)))
+	}
+	return b.String()
+}
+
+func entry(s string) memory.Entry {
+	return memory.Entry{Messages: []memory.Message{memory.Text("user", s)}}
+}
