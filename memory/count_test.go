@@ -32,6 +32,7 @@ func TestCountIntentsCountsByDayInUTC(t *testing.T) {
 			require.NoError(t, err)
 		}
 		note("ada", "praise")
+		note("bob", "praise")
 		time.Sleep(24*time.Hour - time.Millisecond)
 		note("bob", "complaint") // the last millisecond of the first day
 		time.Sleep(time.Millisecond)
@@ -43,7 +44,7 @@ func TestCountIntentsCountsByDayInUTC(t *testing.T) {
 
 		all := memory.Query{App: "a", Since: start}
 		require.Equal(t, []string{
-			"2000-01-01T00:00:00Z complaint 1", "2000-01-01T00:00:00Z praise 1",
+			"2000-01-01T00:00:00Z complaint 1", "2000-01-01T00:00:00Z praise 2",
 			"2000-01-02T00:00:00Z complaint 2", "2000-01-02T00:00:00Z praise 0",
 			"2000-01-03T00:00:00Z complaint 0", "2000-01-03T00:00:00Z praise 1",
 		}, counts(t, store, all, "complaint", "praise"))
@@ -53,6 +54,8 @@ func TestCountIntentsCountsByDayInUTC(t *testing.T) {
 		part.Since = start.Add(time.Hour).In(time.FixedZone("far", -11*3600))
 		part.Until = start.Add(24 * time.Hour)
 		require.Equal(t, []string{"2000-01-01T00:00:00Z praise 0", "2000-01-01T00:00:00Z complaint 1"}, counts(t, store, part, "praise", "complaint"))
+		part.Until = start.Add(24*time.Hour - time.Millisecond)
+		require.Equal(t, []string{"2000-01-01T00:00:00Z complaint 0"}, counts(t, store, part, "complaint"))
 		part.Until = part.Since
 		require.Empty(t, counts(t, store, part, "praise"))
 	})
@@ -102,10 +105,12 @@ func TestCountIntentsStopsWhenItsLoopDoes(t *testing.T) {
 	}
 	require.Equal(t, 3, n)
 	ctx, cancel := context.WithCancel(t.Context())
-	for c, err := range memory.CountIntents(ctx, store, q, "a") {
-		if c.Intent == "" {
-			require.ErrorIs(t, err, context.Canceled)
-		}
+	defer cancel()
+	var last error
+	for _, err := range memory.CountIntents(ctx, store, q, "a") {
+		require.NoError(t, last, "an error is the last thing")
+		last = err
 		cancel()
 	}
+	require.ErrorIs(t, last, context.Canceled)
 }

@@ -65,7 +65,7 @@ func (o *EnrichOptions) Validate() error {
 // Enriched says what an [Enrich] did.
 type Enriched struct {
 	Annotated int // records that have notes now
-	Skipped   int // records that had notes, say nothing, were redacted, or were changed by others all the time
+	Skipped   int // records that had notes by then, say nothing or are gone
 	Failed    []EnrichFailure
 	// Next is where another call has to begin to find what this one left: the
 	// first record that failed, else the last one read. Empty if none was read.
@@ -158,7 +158,7 @@ func (e *enrichment) add(ctx context.Context, r Record) error {
 		e.next = r.ID
 	}
 	text := r.said(e.opts.Roles)
-	if !r.unnoted() || text == "" {
+	if !r.Notes.IsZero() || text == "" {
 		e.done.Skipped++
 		return nil
 	}
@@ -187,9 +187,6 @@ func (e *enrichment) settle(err error) error {
 	}
 	return fmt.Errorf("%d records failed, the first is %q: %w", len(e.done.Failed), first.Record, first.Err)
 }
-
-// unnoted reports whether r has no notes yet and may get some.
-func (r Record) unnoted() bool { return r.Notes.IsZero() && !r.Redacted }
 
 func (r Record) said(roles []string) string {
 	var texts []string
@@ -307,7 +304,7 @@ func (e *enrichment) recheck(ctx context.Context, notes []Annotate) ([]Annotate,
 		if err != nil {
 			return nil, err
 		}
-		unnoted[r.ID] = r.unnoted()
+		unnoted[r.ID] = r.Notes.IsZero()
 	}
 	still := slices.DeleteFunc(slices.Clone(notes), func(a Annotate) bool { return !unnoted[a.Record] })
 	e.done.Skipped += len(notes) - len(still)

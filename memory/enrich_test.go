@@ -166,7 +166,7 @@ func TestEnrichGoesOnAfterATextThatFails(t *testing.T) {
 	done, err = memory.Enrich(t.Context(), store, talk, e, &memory.EnrichOptions{From: done.Next})
 	require.NoError(t, err)
 	require.Equal(t, 1, done.Annotated)
-	require.Equal(t, []string{"good"}, e.pages[1], "redacted records are left alone")
+	require.Equal(t, []string{"good"}, e.pages[1], "what was redacted says nothing")
 }
 
 func TestEnrichKeepsWhatWasFoundBeforeTheEnricherStopped(t *testing.T) {
@@ -261,6 +261,37 @@ func TestEnrichIsRepeatedAfterAnErrorOfTheStore(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 36, done.Annotated)
 	require.Equal(t, 24, done.Skipped)
+}
+
+// A tally counts calls.
+type tally struct {
+	memory.Store
+	opens, reads, updates int
+}
+
+func (s *tally) Open(ctx context.Context, key memory.Key, opts *memory.WindowOptions) (memory.Window, error) {
+	s.opens++
+	return s.Store.Open(ctx, key, opts)
+}
+
+func (s *tally) Records(ctx context.Context, key memory.Key, opts *memory.RangeOptions) iter.Seq2[memory.Record, error] {
+	s.reads++
+	return s.Store.Records(ctx, key, opts)
+}
+
+func (s *tally) Update(ctx context.Context, key memory.Key, changes ...memory.Change) (memory.Bookmark, error) {
+	s.updates++
+	return s.Store.Update(ctx, key, changes...)
+}
+
+func TestWhatEnrichCosts(t *testing.T) {
+	store := &tally{Store: &memory.InMemory{}}
+	for i := range 60 {
+		speak(t, store, talk, "user", fmt.Sprint(i))
+	}
+	_, err := memory.Enrich(t.Context(), store, talk, &reader{}, &memory.EnrichOptions{Page: 48})
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 1, 3}, []int{store.opens, store.reads, store.updates})
 }
 
 func TestEnrichGivesUpOnASessionThatNeverRests(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -238,6 +239,23 @@ func TestSummarizeWhileOthersWrite(t *testing.T) {
 	}
 }
 
+func TestSummarizeOfABatchThatIsGone(t *testing.T) {
+	store := &memory.InMemory{}
+	ids := script(t, store, ":a :b :c :d")
+	rewound := false
+	done, err := memory.Summarize(t.Context(), store, talk, func(ctx context.Context, previous memory.Gist, messages []memory.Message) (string, int, error) {
+		if previous.Text == "a" && !rewound {
+			rewound = true
+			_, err := store.Update(ctx, talk, memory.Rewind{To: ids[1]})
+			require.NoError(t, err)
+		}
+		return join(ctx, previous, messages)
+	}, &memory.SummarizeOptions{Keep: 1, Batch: 10})
+	require.NoError(t, err)
+	require.Equal(t, "a", done.Gist.Text, "c, the next batch, went while b was summarized, and b is kept now")
+	require.Equal(t, 1, done.Left)
+}
+
 // A lossy store does an Update and loses its answer, once.
 type lossy struct {
 	memory.Store
@@ -317,4 +335,63 @@ func TestSummarizeRefusesWhatItCannotDo(t *testing.T) {
 	cancel()
 	_, err = memory.Summarize(ctx, store, talk, join, keep)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Whatever a session holds, and however often it is summarized while it grows, the gist
+// parts no turn and no call from its result, and says each word once and in order.
+func TestSummarizePartsNothing(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		store := &memory.InMemory{}
+		var said []string // as join writes them
+		type span struct{ from, to int }
+		var whole []span // what a cut must not fall into: after from and before to
+		open := map[string]int{}
+		turn, n, started := "", 0, 0
+		opts := &memory.SummarizeOptions{Keep: rng.IntN(8) - 1, KeepTokens: rng.IntN(80), Batch: 1 + rng.IntN(60), Least: rng.IntN(40)}
+		for range 8 {
+			for range rng.IntN(10) {
+				if rng.IntN(3) == 0 {
+					turn = []string{"", fmt.Sprint("t", n)}[rng.IntN(2)]
+					started = n
+				}
+				word := fmt.Sprint("w", n)
+				switch rng.IntN(4) {
+				case 0:
+					word = "(" + fmt.Sprint("c", n)
+					open[fmt.Sprint("c", n)] = n
+				case 1:
+					for id, from := range open {
+						word = id + ")"
+						whole = append(whole, span{from, n})
+						delete(open, id)
+						break
+					}
+				}
+				script(t, store, turn+":"+word)
+				if turn != "" {
+					whole = append(whole, span{started, n})
+				}
+				said = append(said, word)
+				n++
+			}
+			if n == 0 {
+				continue
+			}
+			done, err := memory.Summarize(t.Context(), store, talk, join, opts)
+			require.NoError(t, err)
+			end := n - done.Left
+			require.Equal(t, strings.Join(said[:end], " "), done.Gist.Text, "seed %d", seed)
+			if done.Records == 0 {
+				continue // the gist is from before: what has come since it could not know
+			}
+			for _, w := range whole {
+				require.False(t, w.from < end && end <= w.to, "seed %d: the gist ends at %d, inside %v", seed, end, w)
+			}
+			for id, from := range open {
+				require.LessOrEqual(t, end, from, "seed %d: the gist is past call %s, which still runs", seed, id)
+			}
+			require.GreaterOrEqual(t, done.Left, min(n, opts.Keep))
+		}
+	}
 }

@@ -550,6 +550,18 @@ func TestACancelledContextStopsEveryStep(t *testing.T) {
 	require.Empty(t, s.calls)
 }
 
+func TestADeadlineEndsThePauseBeforeARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &service{failed: func(string, string, int) string { return "INTERNAL" }}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, err := enricher(t, s, nil).Enrich(ctx, []string{"en:0.5 a"})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 50*time.Millisecond, time.Since(start))
+	})
+}
+
 // A crowd counts how many calls are on their way at a time.
 type crowd struct {
 	*service
