@@ -28,6 +28,7 @@ type controlPlane struct {
 	calls   []string
 	active  time.Time // when the table can be used
 	settled time.Time // when it takes settings
+	backups time.Time // when it can be recovered
 	denied  string    // the action that is denied
 	listed  time.Time // when DescribeTable knows the table
 	noPITR  bool      // like DynamoDB Local
@@ -37,6 +38,7 @@ type controlPlane struct {
 const (
 	buildTime  = 7 * time.Second
 	settleTime = 12 * time.Second
+	backupTime = 40 * time.Second
 )
 
 func (p *controlPlane) begin(ctx context.Context, action string) error {
@@ -67,6 +69,7 @@ func (p *controlPlane) CreateTable(ctx context.Context, in *dynamodb.CreateTable
 	p.listed = time.Now().Add(time.Second)
 	p.active = time.Now().Add(buildTime)
 	p.settled = time.Now().Add(settleTime)
+	p.backups = time.Now().Add(backupTime)
 	return &dynamodb.CreateTableOutput{TableDescription: p.table}, nil
 }
 
@@ -169,7 +172,7 @@ func (p *controlPlane) UpdateContinuousBackups(ctx context.Context, in *dynamodb
 	if err := p.begin(ctx, "UpdateContinuousBackups"); err != nil {
 		return nil, err
 	}
-	if time.Now().Before(p.settled) {
+	if time.Now().Before(p.backups) {
 		return nil, &types.ContinuousBackupsUnavailableException{Message: new("Backups are being enabled")}
 	}
 	p.pitr = *in.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled
@@ -213,7 +216,8 @@ func TestEnsureTableMakesATableAndWaitsForIt(t *testing.T) {
 		require.Equal(t, TableReport{
 			ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/talks", Created: true, Enabled: []string{"TTL", "point-in-time recovery"},
 		}, report)
-		require.GreaterOrEqual(t, time.Since(start), settleTime)
+		require.GreaterOrEqual(t, time.Since(start), backupTime)
+		require.Less(t, time.Since(start), backupTime+lastDelay)
 		require.Equal(t, "exp", *plane.ttl.AttributeName)
 		require.True(t, plane.pitr)
 

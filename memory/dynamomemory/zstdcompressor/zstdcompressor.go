@@ -113,8 +113,8 @@ func sizeOf(src []byte) (uint64, error) {
 	if !header.HasCheckSum && header.FrameContentSize == 0 { // the frame of nothing
 		tail = 0
 	}
-	if header.Skippable || !header.HasFCS || tail > 0 && !header.HasCheckSum {
-		return 0, fmt.Errorf("zstd: %w: a frame without its size or its checksum", fault.Corrupt)
+	if header.Skippable || !header.HasFCS {
+		return 0, fmt.Errorf("zstd: %w: a frame without its size", fault.Corrupt)
 	}
 	rest := src[header.HeaderSize:]
 	for last := false; !last; {

@@ -93,6 +93,7 @@ func TestOnlyWhatCompressReturnsIsRead(t *testing.T) {
 		"a byte more":               append(bytes.Clone(frame), 0),
 		"a byte less":               frame[:len(frame)-1],
 		"no checksum":               encoder.EncodeAll(src, nil),
+		"no checksum, four bytes":   append(encoder.EncodeAll(src, nil), frame[:4]...),
 		"a stream without its size": stream.Bytes(),
 	} {
 		out, err := c.Decompress([]byte("kept"), forged, 1<<20)
@@ -109,6 +110,7 @@ func TestOnlyWhatCompressReturnsIsRead(t *testing.T) {
 				continue
 			}
 			require.ErrorIs(t, err, memory.ErrCorrupt)
+			require.Empty(t, out)
 		}
 	}
 }
