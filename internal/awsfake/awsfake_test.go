@@ -228,9 +228,6 @@ func TestWhatAFakeDoesNotKnowItRefuses(t *testing.T) {
 	require.Equal(t, "NotImplemented", code(t, err))
 	_, err = bucket.PutObject(ctx, &s3.PutObjectInput{Bucket: new("bucket"), Key: new("k"), StorageClass: "GLACIER_IR"})
 	require.Equal(t, "NotImplemented", code(t, err))
-
-	_, err = awsfake.NewVectors().Client().ListIndexes(ctx, &s3vectors.ListIndexesInput{VectorBucketName: new("bucket")})
-	require.Equal(t, "NotImplemented", code(t, err))
 }
 
 func TestAnswersCarryTheTimeOfTheBubble(t *testing.T) {

@@ -1,66 +1,75 @@
 package awsfake
 
-// The fake of Amazon S3 Vectors lacks, and refuses:
+// The fake of Amazon S3 Vectors answers all operations of the service, among
+// them those that version 1.7.2 of its Go client lacks. It is exact where the
+// service is approximate, unless [VectorsOptions] ask for weather, and strongly
+// consistent, like the service. It lacks:
 //
-//   - queries, policies, tags, encryption, deleting and listing of indexes and buckets
-//   - the limits on the size and number of metadata keys
-//
-// Like the service it is strongly consistent.
+//   - permissions: policies are kept and not evaluated, keys of KMS are not looked up
+//   - quotas on the number of buckets, indexes and requests
+//   - the texts of some errors, which nobody has recorded: of expired page tokens,
+//     of sizes of metadata beside the filterable, and of values that are no scalars
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"maps"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3vectors"
+
+	"github.com/genaistore/genaistore/vectors"
 )
 
-// Vectors is a fake of Amazon S3 Vectors.
+// VectorsOptions change what a fake of S3 Vectors is like.
+type VectorsOptions struct {
+	// Seed decides the order of lists, and the weather.
+	Seed uint64
+	// Classic makes new buckets like those from before 2026-09-30, which have
+	// CLASSIC as their default index mode until that is changed.
+	Classic bool
+	// TokenLife is how long the token of a page of matches lives. 0 means 5 minutes.
+	TokenLife time.Duration
+	// Unavailable is the most vectors a Put may have before it is answered with a
+	// ServiceUnavailableException. 0 means any number.
+	Unavailable int
+	// Throttle is the share of requests to vectors that are answered with a
+	// TooManyRequestsException.
+	Throttle float64
+	// Shortfall is the share of matches that a query with a filter misses.
+	Shortfall float64
+	// Ambiguous is called for each vector that a filter selects in one reading of
+	// what AWS leaves open and not in another.
+	Ambiguous func(filter, key string, open []vectors.Ambiguity)
+}
+
+// Vectors is a fake of Amazon S3 Vectors. It is an [http.Handler] for clients in
+// any language too: these sign for us-east-1 with "test" as both keys.
 type Vectors struct {
 	Server
+
+	// Options must not change once there are requests.
+	Options VectorsOptions
+
 	mu      sync.Mutex
-	buckets map[string]map[string]*index
-}
-
-type index struct {
-	description indexDescription
-	vectors     map[string]vector
-}
-
-type indexDescription struct {
-	VectorBucketName      string          `json:"vectorBucketName"`
-	IndexName             string          `json:"indexName"`
-	IndexArn              string          `json:"indexArn"`
-	DataType              string          `json:"dataType"`
-	Dimension             int             `json:"dimension"`
-	DistanceMetric        string          `json:"distanceMetric"`
-	MetadataConfiguration json.RawMessage `json:"metadataConfiguration,omitempty"`
-	CreationTime          float64         `json:"creationTime"`
-}
-
-type vector struct {
-	Key      string          `json:"key"`
-	Data     *vectorData     `json:"data,omitempty"`
-	Metadata json.RawMessage `json:"metadata,omitempty"`
-}
-
-type vectorData struct {
-	Float32 []float32 `json:"float32"`
+	buckets map[string]*vectorBucket
+	tokens  map[string]*matchPages
+	serial  uint64 // of tokens, and of what the weather decides
 }
 
 // NewVectors returns a fake without buckets.
 func NewVectors() *Vectors {
-	f := &Vectors{buckets: map[string]map[string]*index{}}
+	f := &Vectors{buckets: map[string]*vectorBucket{}, tokens: map[string]*matchPages{}}
 	f.Server = Server{service: "s3vectors", serve: f.handle}
 	return f
 }
@@ -68,6 +77,20 @@ func NewVectors() *Vectors {
 // Client returns a client of the fake.
 func (f *Vectors) Client(options ...func(*s3vectors.Options)) *s3vectors.Client {
 	return s3vectors.New(s3vectors.Options{Region: region, HTTPClient: &f.Server, Credentials: aws.CredentialsProviderFunc(retrieve)}, options...)
+}
+
+// ServeHTTP implements [http.Handler].
+func (f *Vectors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, ok := r.Body.(payload); !ok {
+		data, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r = r.Clone(r.Context())
+		r.Body = payload{bytes.NewReader(data), data}
+	}
+	f.Server.ServeHTTP(w, r)
 }
 
 // isVectors reports whether r is a request to S3 Vectors, whose path is the
@@ -78,29 +101,66 @@ func isVectors(r *http.Request) bool {
 
 func (f *Vectors) operations() map[string]func(*http.Request) (any, error) {
 	return map[string]func(*http.Request) (any, error){
-		"CreateVectorBucket": f.createBucket,
-		"CreateIndex":        f.createIndex,
-		"GetIndex":           f.getIndex,
-		"PutVectors":         f.put,
-		"GetVectors":         f.get,
-		"DeleteVectors":      f.remove,
-		"ListVectors":        f.list,
+		"CreateVectorBucket":              f.createBucket,
+		"GetVectorBucket":                 f.getBucket,
+		"ListVectorBuckets":               f.listBuckets,
+		"DeleteVectorBucket":              f.deleteBucket,
+		"PutVectorBucketPolicy":           f.putPolicy,
+		"GetVectorBucketPolicy":           f.getPolicy,
+		"DeleteVectorBucketPolicy":        f.deletePolicy,
+		"PutVectorBucketDefaultIndexMode": f.putDefaultMode,
+		"CreateIndex":                     f.createIndex,
+		"GetIndex":                        f.getIndex,
+		"ListIndexes":                     f.listIndexes,
+		"DeleteIndex":                     f.deleteIndex,
+		"UpdateIndexMode":                 f.updateMode,
+		"PutVectors":                      f.put,
+		"GetVectors":                      f.get,
+		"DeleteVectors":                   f.remove,
+		"ListVectors":                     f.list,
+		"QueryVectors":                    f.query,
 	}
 }
+
+// maxVectorsBody is the most bytes a request may have.
+const maxVectorsBody = 20 << 20
 
 func (f *Vectors) handle(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	operation, ok := f.operations()[Operation(r)]
-	if !ok || r.Method != http.MethodPost {
+	if ok && r.Method != http.MethodPost {
+		ok = false
+	}
+	if resource, isTags := strings.CutPrefix(r.URL.Path, "/tags/"); isTags {
+		operation, ok = func(r *http.Request) (any, error) { return f.tags(r, resource) }, true
+	}
+	if !ok {
 		Fail(w, r, http.StatusNotImplemented, "NotImplemented", "the fake does not know "+r.Method+" "+r.URL.Path)
 		return
 	}
-	answer, err := operation(r)
+	var answer any
+	err := f.weather(r)
+	if err == nil && len(body(r)) > maxVectorsBody {
+		err = invalid("Request body exceeds max allowed size")
+	}
+	if err == nil {
+		answer, err = operation(r)
+	}
+	answerVectors(w, r, answer, err)
+}
+
+func answerVectors(w http.ResponseWriter, r *http.Request, answer any, err error) {
 	var refused *failure
+	var record *recordFailure
 	switch {
 	case err == nil:
 		answerJSON(w, http.StatusOK, answer)
+	case errors.As(err, &record):
+		w.Header().Set("X-Amzn-Errortype", "ValidationException")
+		answerJSON(w, http.StatusBadRequest, map[string]any{
+			"message": record.message, "fieldList": []map[string]string{{"path": record.path, "message": record.message}},
+		})
 	case errors.As(err, &refused):
 		Fail(w, r, refused.status, refused.code, refused.message)
 	default:
@@ -108,26 +168,85 @@ func (f *Vectors) handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// A recordFailure is about one member of the request.
+type recordFailure struct{ path, message string }
+
+func (f *recordFailure) Error() string { return f.message }
+
+// weather says whether a request to vectors fails today.
+func (f *Vectors) weather(r *http.Request) error {
+	operation := Operation(r)
+	if !strings.HasSuffix(operation, "Vectors") {
+		return nil
+	}
+	if f.Options.Throttle > 0 && f.chance(f.Options.Throttle) {
+		return &failure{http.StatusTooManyRequests, "TooManyRequestsException", "Too many requests"}
+	}
+	if most := f.Options.Unavailable; most > 0 && operation == "PutVectors" {
+		var in struct{ Vectors []json.RawMessage }
+		if err := json.Unmarshal(body(r), &in); err == nil && len(in.Vectors) > most {
+			return &failure{http.StatusServiceUnavailable, "ServiceUnavailableException", "Currently unable to handle the request"}
+		}
+	}
+	return nil
+}
+
+// chance is true for a share of its calls, the same ones for a seed.
+func (f *Vectors) chance(share float64) bool {
+	f.serial++
+	return float64(mix(f.Options.Seed^mix(f.serial))>>11)/(1<<53) < share
+}
+
+// mix is the finalizer of SplitMix64.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
 func absent(what string) error {
 	return &failure{http.StatusNotFound, "NotFoundException", "The specified " + what + " could not be found"}
 }
 
-var vectorName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-
-func (f *Vectors) createBucket(r *http.Request) (any, error) {
-	var in struct{ VectorBucketName string }
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	if !vectorName.MatchString(in.VectorBucketName) {
-		return nil, invalid("vectorBucketName %q", in.VectorBucketName)
-	}
-	if _, ok := f.buckets[in.VectorBucketName]; ok {
-		return nil, &failure{http.StatusConflict, "ConflictException", "A vector bucket with the specified name already exists"}
-	}
-	f.buckets[in.VectorBucketName] = map[string]*index{}
-	return map[string]string{"vectorBucketArn": arn(in.VectorBucketName, "")}, nil
+func conflict(message string) error {
+	return &failure{http.StatusConflict, "ConflictException", message}
 }
+
+// unmet is how the service says that a member breaks its model.
+func unmet(member, rule string) error {
+	return invalid("1 validation error detected. Value at '/%s' failed to satisfy constraint: Member must %s", member, rule)
+}
+
+// checkLength refuses names longer than all names may be.
+func checkLength(member, value string, least int) error {
+	const most = 63
+	if n := utf8.RuneCountInString(value); n < least || n > most {
+		return invalid("1 validation error detected. Value with length %d at '/%s' failed to satisfy constraint: Member must have length between %d and %d, inclusive", n, member, least, most)
+	}
+	return nil
+}
+
+// checkRange refuses what is given and out of range.
+func checkRange(member string, value *int, least, most int) error {
+	if value != nil && (*value < least || *value > most) {
+		return unmet(member, fmt.Sprintf("be between %d and %d, inclusive", least, most))
+	}
+	return nil
+}
+
+func checkEnum(member, value string, of ...string) error {
+	if slices.Contains(of, value) {
+		return nil
+	}
+	return unmet(member, "satisfy enum value set: ["+strings.Join(of, ", ")+"]")
+}
+
+var (
+	vectorBucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*[a-z0-9]$`)
+	vectorIndexName  = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`)
+	kmsKeyARN        = regexp.MustCompile(`^arn:aws[-a-z0-9]*:kms:[-a-z0-9]*:[0-9]{12}:key/.+$`)
+)
 
 func arn(bucket, index string) string {
 	name := fmt.Sprintf("arn:aws:s3vectors:%s:%s:bucket/%s", region, account, bucket)
@@ -137,206 +256,36 @@ func arn(bucket, index string) string {
 	return name
 }
 
-func (f *Vectors) createIndex(r *http.Request) (any, error) {
-	var in struct {
-		VectorBucketName, VectorBucketArn, IndexName, DataType, DistanceMetric string
-		Dimension                                                              int
-		MetadataConfiguration                                                  json.RawMessage
+// now is a time as the service writes it.
+func now() float64 { return float64(time.Now().UnixMilli()) / 1000 }
+
+// bucketAddress names a bucket, in either of the two ways that requests have.
+type bucketAddress struct{ VectorBucketName, VectorBucketArn string }
+
+func (f *Vectors) bucket(at bucketAddress) (*vectorBucket, error) {
+	if (at.VectorBucketName == "") == (at.VectorBucketArn == "") {
+		return nil, invalid("Must specify either vectorBucketName or vectorBucketArn but not both")
 	}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	name := cmp.Or(in.VectorBucketName, strings.TrimPrefix(in.VectorBucketArn, arn("", "")))
-	bucket, ok := f.buckets[name]
-	switch _, exists := bucket[in.IndexName]; {
-	case !ok:
+	found, ok := f.buckets[cmp.Or(at.VectorBucketName, strings.TrimPrefix(at.VectorBucketArn, arn("", "")))]
+	if !ok {
 		return nil, absent("vector bucket")
-	case exists:
-		return nil, &failure{http.StatusConflict, "ConflictException", "An index with the specified name already exists"}
-	case !vectorName.MatchString(in.IndexName):
-		return nil, invalid("indexName %q", in.IndexName)
-	case in.Dimension < 1 || in.Dimension > 4096:
-		return nil, invalid("dimension %d, want 1 to 4096", in.Dimension)
-	case in.DataType != "float32":
-		return nil, invalid("dataType %q, want float32", in.DataType)
-	case in.DistanceMetric != "cosine" && in.DistanceMetric != "euclidean":
-		return nil, invalid("distanceMetric %q, want cosine or euclidean", in.DistanceMetric)
 	}
-	bucket[in.IndexName] = &index{
-		description: indexDescription{
-			name, in.IndexName, arn(name, in.IndexName), in.DataType, in.Dimension, in.DistanceMetric,
-			in.MetadataConfiguration, float64(time.Now().UnixMilli()) / 1000,
-		},
-		vectors: map[string]vector{},
-	}
-	return map[string]string{"indexArn": arn(name, in.IndexName)}, nil
+	return found, nil
 }
 
 // address names an index, in either of the two ways that requests have.
 type address struct{ VectorBucketName, IndexName, IndexArn string }
 
-func (f *Vectors) index(at address) (*index, error) {
+func (f *Vectors) index(at address) (*vectorIndex, error) {
 	bucket, name := at.VectorBucketName, at.IndexName
+	if at.IndexArn != "" && bucket+name != "" || at.IndexArn == "" && (bucket == "" || name == "") {
+		return nil, invalid("Must specify either indexArn or both vectorBucketName and indexName")
+	}
 	if at.IndexArn != "" {
-		if bucket != "" || name != "" {
-			return nil, invalid("either indexArn, or vectorBucketName and indexName")
-		}
 		bucket, name, _ = strings.Cut(strings.TrimPrefix(at.IndexArn, arn("", "")), "/index/")
 	}
-	found, ok := f.buckets[bucket][name]
-	if !ok {
-		return nil, absent("index")
+	if found, ok := f.buckets[bucket]; ok && found.indexes[name] != nil {
+		return found.indexes[name], nil
 	}
-	return found, nil
-}
-
-func (f *Vectors) getIndex(r *http.Request) (any, error) {
-	var in address
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	found, err := f.index(in)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"index": found.description}, nil
-}
-
-func (f *Vectors) put(r *http.Request) (any, error) {
-	var in struct {
-		address
-		Vectors []vector
-	}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	found, err := f.index(in.address)
-	if err != nil {
-		return nil, err
-	}
-	if len(in.Vectors) < 1 || len(in.Vectors) > 500 {
-		return nil, invalid("%d vectors, want 1 to 500", len(in.Vectors))
-	}
-	for _, v := range in.Vectors {
-		if err := found.validate(v); err != nil {
-			return nil, err
-		}
-	}
-	for _, v := range in.Vectors {
-		found.vectors[v.Key] = v
-	}
-	return map[string]any{}, nil
-}
-
-func (x *index) validate(v vector) error {
-	norm := 0.0
-	if v.Data != nil {
-		for _, component := range v.Data.Float32 {
-			norm += float64(component) * float64(component)
-		}
-	}
-	switch {
-	case v.Key == "" || len(v.Key) > 1024:
-		return invalid("key of %d bytes, want 1 to 1024", len(v.Key))
-	case v.Data == nil || len(v.Data.Float32) != x.description.Dimension:
-		return invalid("Invalid record for key '%s': vector must have length %d", v.Key, x.description.Dimension)
-	case norm == 0 && x.description.DistanceMetric == "cosine":
-		return invalid("Invalid record for key '%s': zero vector with cosine distance", v.Key)
-	}
-	return nil
-}
-
-func (f *Vectors) get(r *http.Request) (any, error) {
-	var in struct {
-		address
-		Keys                       []string
-		ReturnData, ReturnMetadata bool
-	}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	found, err := f.index(in.address)
-	if err != nil {
-		return nil, err
-	}
-	if len(in.Keys) < 1 || len(in.Keys) > 100 {
-		return nil, invalid("%d keys, want 1 to 100", len(in.Keys))
-	}
-	return map[string]any{"vectors": found.pick(in.Keys, in.ReturnData, in.ReturnMetadata)}, nil
-}
-
-// pick returns the vectors that are there, with what the request asked for.
-func (x *index) pick(keys []string, data, metadata bool) []vector {
-	picked := []vector{}
-	for _, key := range keys {
-		v, ok := x.vectors[key]
-		if !ok {
-			continue
-		}
-		if !data {
-			v.Data = nil
-		}
-		if !metadata {
-			v.Metadata = nil
-		}
-		picked = append(picked, v)
-	}
-	return picked
-}
-
-func (f *Vectors) remove(r *http.Request) (any, error) {
-	var in struct {
-		address
-		Keys []string
-	}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	found, err := f.index(in.address)
-	if err != nil {
-		return nil, err
-	}
-	if len(in.Keys) < 1 || len(in.Keys) > 500 {
-		return nil, invalid("%d keys, want 1 to 500", len(in.Keys))
-	}
-	for _, key := range in.Keys {
-		delete(found.vectors, key)
-	}
-	return map[string]any{}, nil
-}
-
-func (f *Vectors) list(r *http.Request) (any, error) {
-	var in struct {
-		address
-		MaxResults, SegmentCount, SegmentIndex int
-		NextToken                              string
-		ReturnData, ReturnMetadata             bool
-	}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	found, err := f.index(in.address)
-	if err != nil {
-		return nil, err
-	}
-	limit, segments := cmp.Or(in.MaxResults, 500), cmp.Or(in.SegmentCount, 1)
-	if limit < 1 || limit > 1000 || segments < 1 || segments > 16 || in.SegmentIndex < 0 || in.SegmentIndex >= segments {
-		return nil, invalid("maxResults %d, segment %d of %d", limit, in.SegmentIndex, segments)
-	}
-	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(found.vectors)), func(key string) bool {
-		return key <= in.NextToken || segment(key, segments) != in.SegmentIndex
-	})
-	answer := map[string]any{}
-	if len(keys) > limit {
-		keys = keys[:limit]
-		answer["nextToken"] = keys[limit-1]
-	}
-	answer["vectors"] = found.pick(keys, in.ReturnData, in.ReturnMetadata)
-	return answer, nil
-}
-
-func segment(key string, segments int) int {
-	hash := fnv.New32a()
-	hash.Write([]byte(key))
-	return int(hash.Sum32() % uint32(segments))
+	return nil, absent("index")
 }
