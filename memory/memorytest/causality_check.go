@@ -1,6 +1,7 @@
 package memorytest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -227,26 +228,25 @@ func (p *process) readOn(step int, list []memory.Record, from memory.RecordID) {
 	}
 }
 
-// settle ends a schedule in calm: what was asked for is asked for until it is done,
-// and then everything must be there, once, for everybody.
+// settle ends a schedule without more weather than the stores have of their own:
+// what was asked for is asked for until it is done, and then everything must be
+// there, once, for everybody.
 func (s *schedule) settle(ctx context.Context) {
 	s.step++
 	for _, name := range slices.Sorted(maps.Keys(s.requests)) {
-		o := s.again(name)
-		s.do(ctx, o)
-		if s.err == nil && o.err != nil {
-			s.err = fmt.Errorf("in calm, %s: %w", o.text, o.err)
-		}
-		if s.err != nil {
+		err := repeat(ctx, func(bool) error {
+			o := s.again(name)
+			if s.do(ctx, o); s.err != nil {
+				return s.err
+			}
+			return o.err
+		})
+		if s.err = cmp.Or(s.err, err); s.err != nil {
 			return
 		}
 	}
-	store := s.open(0)
-	if err := s.compare(ctx, store); err != nil {
-		s.err = fmt.Errorf("at the end: %w", err)
-		return
-	}
-	if err := store.Delete(ctx, s.key); err != nil {
+	store := NewPatient(s.open(0))
+	if err := cmp.Or(s.compare(ctx, store), store.Delete(ctx, s.key)); err != nil {
 		s.err = fmt.Errorf("at the end: %w", err)
 	}
 }
@@ -255,7 +255,7 @@ func (s *schedule) settle(ctx context.Context) {
 func (s *schedule) again(request string) *op {
 	i := s.random.IntN(processes)
 	store := s.open(i)
-	a := &attempt{text: fmt.Sprint("again ", request), request: request, process: i, begun: s.step, acked: s.acked}
+	a := &attempt{text: fmt.Sprint("again ", request, " ", len(s.attempts)), request: request, process: i, begun: s.step, acked: s.acked}
 	o := &op{step: s.step, p: &process{number: i, log: map[memory.RecordID]bool{}}, attempt: a, append: once(request), text: "append " + a.text}
 	s.attempts[a.text] = a
 	o.do = func(ctx context.Context) { o.receipt, o.err = store.Append(ctx, s.key, entry("", a.text), o.append) }

@@ -9,7 +9,7 @@ import (
 
 func TestThreeProcessesLoseDoubleAndReorderNothing(t *testing.T) {
 	schedules := 10_000
-	if testing.Short() {
+	if testing.Short() || slow {
 		schedules = 1_000
 	}
 	var store memory.InMemory

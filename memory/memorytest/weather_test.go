@@ -34,3 +34,12 @@ func TestTheSuitePassesInAnyWeather(t *testing.T) {
 		}
 	}
 }
+
+// The model knows no weather, so that whoever is patient sees none.
+func FuzzWeather(f *testing.F) {
+	memorytest.Fuzz(f, func(*testing.T) memory.Store {
+		storm := memorytest.Storm(1)
+		storm.IndexLag = 0 // a program waits for an index by the clock
+		return memorytest.NewPatient(storm.Over(new(memory.InMemory)))
+	})
+}
