@@ -12,7 +12,7 @@
 //
 // Environment:
 //
-//	GENAISTORE_KIT    stores to run on, such as "memory" or "memory,dynamodb"
+//	GENAISTORE_KIT    stores to run on, of "memory,slow,dynamodb"
 //	GENAISTORE_CACHE  folder of the copy; .cache of the checkout
 //
 // and that of package servers, which runs DynamoDB Local.

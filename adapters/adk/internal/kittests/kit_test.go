@@ -89,7 +89,16 @@ func TestKit(t *testing.T) {
 		t.Run(store, func(t *testing.T) {
 			serve(t, store)
 			got, calls := kit.run(t, store)
-			for _, problem := range problems(theirs, got, kit.packages, calls) {
+			apart := map[string]string{}
+			if store != ours.Memory {
+				apart = hasty()
+			}
+			for _, failed := range got.failed() {
+				if why, ok := apart[failed.name]; ok {
+					fmt.Printf("%-9s %s failed: %s\n", store, failed, why)
+				}
+			}
+			for _, problem := range problems(theirs, got, kit.packages, calls, apart) {
 				t.Error(problem)
 			}
 		})
@@ -170,7 +179,7 @@ func (w workspace) run(t *testing.T, store string) (results, map[string]int) {
 		return got
 	}
 	got := goTest(w.command(t.Context(), w.packages, "test", "-json", "-count=1", "-vet=off"))
-	again(got, func(failed test) results {
+	said := again(got, func(failed test) results {
 		raw = filepath.Join(w.folder, name+"-again.json")
 		return goTest(w.command(t.Context(), []string{strings.TrimPrefix(failed.pkg, kit+"/")}, "test", "-json", "-count=1", "-vet=off", "-run=^"+failed.name+"$"))
 	})
@@ -181,20 +190,24 @@ func (w workspace) run(t *testing.T, store string) (results, map[string]int) {
 	}
 	fmt.Printf("%-9s %5d pass %3d fail %3d skip  %5d services of ours  %4.0fs  %s\n", name,
 		got.count("pass"), got.count("fail"), got.count("skip"), services, time.Since(begin).Seconds(), raw)
+	for _, line := range said {
+		fmt.Printf("%-9s %s\n", name, line)
+	}
 	return got, made
 }
 
 // attempts is how often a test may run again that fails now and then on any service.
 const attempts = 5
 
-func again(got results, run func(test) results) {
+func again(got results, run func(test) results) (said []string) {
 	for _, failed := range got.failed() {
 		often, ok := unsteady()[failed.name]
 		for n := 1; ok && n <= attempts && got[failed] == "fail"; n++ {
 			got.merge(run(failed))
-			fmt.Printf("%s failed, as on the kit's own service in %s; run again: %s\n", failed, often, got[failed])
+			said = append(said, fmt.Sprintf("%s failed, as on the kit's own service in %s; run again: %s", failed, often, got[failed]))
 		}
 	}
+	return said
 }
 
 // made counts the services of ours by package.

@@ -16,7 +16,10 @@ import (
 
 // Names of stores.
 const (
-	Memory   = "memory"
+	Memory = "memory"
+	// Slow is Memory with the delay of a network, which tells what a test has against
+	// DynamoDB from what it has against time.
+	Slow     = "slow"
 	DynamoDB = "dynamodb"
 )
 
@@ -34,6 +37,8 @@ func Open(name string) (func() (memory.Store, string), error) {
 	switch name {
 	case Memory:
 		return func() (memory.Store, string) { return new(memory.InMemory), "" }, nil
+	case Slow:
+		return func() (memory.Store, string) { return slow{new(memory.InMemory)}, "" }, nil
 	case DynamoDB:
 		store, err := dynamomemory.New(client(), os.Getenv(EnvTable), nil)
 		if err != nil {
