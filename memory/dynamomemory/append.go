@@ -97,7 +97,13 @@ func (a *appending) begin(ctx context.Context) error {
 		return nil
 	}
 	if !a.known.state {
-		return a.markState(ctx, a.place, a.known.epoch)
+		old, err := a.markState(ctx, a.place, a.known.epoch)
+		if err != nil {
+			return err
+		}
+		if old {
+			a.known.unfold = foldFrom + 1
+		}
 	}
 	if a.known.unfold > foldFrom {
 		return a.refold(ctx, a.place, a.known)
@@ -199,7 +205,7 @@ func (a *appending) write(ctx context.Context, id string) (other item, err error
 	if err != nil {
 		return nil, err
 	}
-	it := merged(a.recordItem(a.place, id), b.attrs)
+	it := merged(a.recordItem(a.place, id, a.body), b.attrs)
 	if a.nonce != "" {
 		it[attrNonce] = str(a.nonce)
 	}

@@ -237,7 +237,7 @@ func (d *draft) recordWrites(ctx context.Context) (all []write, drop []item, err
 		if err != nil {
 			return nil, nil, err
 		}
-		it := merged(d.recordItem(d.place, r.id), b.attrs)
+		it := merged(d.recordItem(d.place, r.id, r.body), b.attrs)
 		if nonce := getString(r.old, attrNonce); nonce != "" {
 			it[attrNonce] = str(nonce)
 		}

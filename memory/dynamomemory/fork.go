@@ -74,7 +74,7 @@ func (d *draft) copy(ctx context.Context, f memory.Fork) error {
 
 // forward is state for records that are in their order.
 func (v *view) forward() cells {
-	back := slices.Clone(v.records)
+	back := slices.Clone(v.records) // aged ones are still newest first, and older
 	slices.Reverse(back)
 	w := *v
 	w.records = back
@@ -102,7 +102,7 @@ func (d *draft) copyRecords(ctx context.Context, v *view) error {
 		if err != nil {
 			return err
 		}
-		it := merged(d.recordItem(d.place, r.id), b.attrs)
+		it := merged(d.recordItem(d.place, r.id, r.body), b.attrs)
 		if err := d.storeParts(ctx, b, getInt(it, d.names.TTL)); err != nil {
 			return err
 		}

@@ -246,7 +246,7 @@ func (s *Store) ensure(ctx context.Context, p place) (known, error) {
 		if fresh && k.epoch != "" {
 			// The session was deleted by somebody else while this process went on
 			// writing, perhaps state, which is only looked for where the marker is.
-			if err := s.markState(ctx, p, h.epoch); err != nil {
+			if _, err := s.markState(ctx, p, h.epoch); err != nil {
 				return known{}, err
 			}
 		}

@@ -32,7 +32,7 @@ func (v *view) reuse(w *memory.Window, from string, want int) (complete bool, er
 		w.Head.Version > v.head.version || v.head.edited > w.Head.Version || string(w.Records[0].ID) <= v.head.floor {
 		return false, nil
 	}
-	lowest := v.lowest(v.now)[len(skRecord):]
+	lowest := v.lowest(v.now)[len(skRecord):] // nothing older has shown to begin with
 	for i := len(w.Records) - 1; i >= 0; i-- {
 		r := w.Records[i]
 		id := string(r.ID)

@@ -75,6 +75,7 @@ type view struct {
 	key     []byte
 	records []*record // those that show, newest first
 	next    item      // where to read on; nil at the end
+	aged    []*record // those that show no more, but whose state may still count
 	oldest  string    // id down to which all records are here
 	latest  string    // greatest id seen
 }
@@ -87,7 +88,7 @@ func (s *Store) read(ctx context.Context, p place, opts memory.WindowOptions) (*
 		want++
 	}
 	v := &view{Store: s, place: p, now: time.Now()}
-	lowest := s.lowest(v.now)
+	lowest := s.lowest(v.now.Add(-slack * time.Second))
 	held := v.heldFrom(opts.Held, lowest)
 	q := scan{pk: p.pk, low: str(max(lowest, held)), high: str(skState), backward: true, limit: min(want, 1000) + 3}
 	first := true
@@ -201,7 +202,11 @@ func (v *view) take(ctx context.Context, items []item) error {
 		if err != nil {
 			return err
 		}
-		if r.kind == "" {
+		switch {
+		case r.kind != "":
+		case v.skOf(it) < v.lowest(v.now):
+			v.aged = append(v.aged, r)
+		default:
 			v.records = append(v.records, r)
 		}
 	}
@@ -209,6 +214,10 @@ func (v *view) take(ctx context.Context, items []item) error {
 }
 
 // state folds the records that are not in the fold yet.
+//
+// A record must not be gone before it is folded. What is still unfolded a day later
+// is folded with the next Append; and as the session ends unless it is active again
+// within the retention, a record that lasts a day longer than that is never missed.
 func (v *view) state() cells {
 	c := cells{}
 	upTo := ""
@@ -217,8 +226,8 @@ func (v *view) state() cells {
 	} else if v.head != nil {
 		return c
 	}
-	n, old := 0, v.now.Add(-v.opts.Retention/2)
-	for _, r := range slices.Backward(v.records) {
+	n, old := 0, v.now.Add(-foldAfter)
+	for _, r := range slices.Backward(slices.Concat(v.records, v.aged)) {
 		if r.id <= upTo || !r.hasState() {
 			continue
 		}

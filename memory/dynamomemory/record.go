@@ -59,11 +59,16 @@ func (s *Store) expired(it item, now time.Time) bool {
 	return exp != 0 && now.Unix() >= exp
 }
 
-// recordItem is the item of a record without its body.
-func (s *Store) recordItem(p place, id string) item {
+// recordItem is the item of a record without its body. One with state is kept a day
+// longer than it shows, see view.state.
+func (s *Store) recordItem(p place, id string, b body) item {
 	it := s.key(p.pk, skRecord+id)
 	it[attrSchema] = num(schemaVersion)
-	if exp := s.expiry(timeOf(id)); exp > 0 {
+	exp := s.expiry(timeOf(id))
+	if exp > 0 && len(b.State.Set.Session)+len(b.State.Unset.Session) > 0 {
+		exp += slack
+	}
+	if exp > 0 {
 		it[s.names.TTL] = num(exp)
 	}
 	return it

@@ -122,35 +122,39 @@ func (s *Store) foldItem(p place, f *fold, key []byte, end time.Time) (item, err
 }
 
 // markState makes sure that the item HS is there and of this epoch, so that readers
-// look for state in the records.
-func (s *Store) markState(ctx context.Context, p place, epoch string) error {
+// look for state in the records. It says whether it has been there, unchanged, for
+// so long that it ought to be renewed.
+func (s *Store) markState(ctx context.Context, p place, epoch string) (old bool, err error) {
 	id, err := s.next()
 	if err != nil {
-		return err
+		return false, err
 	}
 	it, err := s.foldItem(p, &fold{epoch: epoch, moved: id}, nil, s.seen.get(p.pk).expires)
 	if err != nil {
-		return err
+		return false, err
 	}
 	e := newExpression()
 	c := "attribute_not_exists(" + e.name(s.names.PartitionKey) + ") OR " + e.name(attrEpoch) + "<" + e.value(str(epoch))
 	if err := s.put(ctx, it, &condition{c, e}); err != nil {
-		if _, there := refused(err); !there {
-			return err
+		found, there := refused(err)
+		if !there {
+			return false, err
 		}
+		old = time.Since(timeOf(getString(found, attrMoved))) > foldAfter
 	}
 	s.seen.change(p.pk, func(k *known) {
 		if k.epoch == epoch {
 			k.state = true
 		}
 	})
-	return nil
+	return old, nil
 }
 
 const (
-	foldFrom = 10               // records with state, from which on they are folded
-	settled  = 90 * time.Second // after which no record appears any more below an id: the clocks' skew and a request
-	mostFold = 380 << 10
+	foldFrom  = 10               // records with state, from which on they are folded
+	foldAfter = 24 * time.Hour   // as old as one may get that is not: no more than slack
+	settled   = 90 * time.Second // after which no record appears any more below an id: the clocks' skew and a request
+	mostFold  = 380 << 10
 )
 
 // refold renews the state's fold. It is an optimisation: whoever loses a race leaves

@@ -434,7 +434,7 @@ func (d *draft) loadFold(ctx context.Context) error {
 	if d.create {
 		return nil
 	}
-	items, err := d.all(ctx, scan{pk: d.pk, low: str(max(skRecord+d.fold.upTo, d.lowest(d.now))), high: str(lastRecord)})
+	items, err := d.all(ctx, scan{pk: d.pk, low: str(max(skRecord+d.fold.upTo, d.lowest(d.now.Add(-slack*time.Second)))), high: str(lastRecord)})
 	if err != nil {
 		return err
 	}
