@@ -24,36 +24,45 @@ import (
 func full(tb testing.TB) *memory.InMemory {
 	tb.Helper()
 	store := &memory.InMemory{}
-	entries := []memory.Entry{{
-		Turn: "turn 1",
-		Messages: []memory.Message{
-			{
-				Role: "user", Name: "Ada", Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Tokens: 3, Labels: map[string]string{"k": "<v>"},
-				Extra: []byte{0xff, 0}, Parts: []memory.Part{
-					{Text: "<hello> \u2028\x01"}, {Blob: &memory.Blob{MediaType: "image/png", Name: "n", Data: []byte{}}}, {Blob: &memory.Blob{URI: "s3://b/k"}},
-					{Thought: true, Text: "hm"}, {Extra: []byte(`{"kind":"new"}`)},
+	entries := []memory.Entry{
+		{
+			Turn: "turn 1",
+			Messages: []memory.Message{
+				{
+					Role: "user", Name: "Ada", Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Tokens: 3, Labels: map[string]string{"k": "<v>"},
+					Extra: []byte{0xff, 0}, Parts: []memory.Part{
+						{Text: "<hello> \u2028\x01"},
+						{Blob: &memory.Blob{MediaType: "image/png", Name: "n", Data: []byte{}}},
+						{Blob: &memory.Blob{URI: "s3://b/k"}},
+						{Thought: true, Text: "hm"},
+						{Extra: []byte(`{"kind":"new"}`)},
+					},
 				},
+				{Labels: map[string]string{}, Parts: []memory.Part{}, Extra: []byte{}},
+				{},
 			},
-			{Labels: map[string]string{}, Parts: []memory.Part{}, Extra: []byte{}},
-			{},
-		},
-		State: memory.Delta{
-			Set: memory.States{
-				Session: memory.State{"n": 0.1, "l": []any{}, "m": map[string]any{"x": nil, "y": true}},
-				User:    memory.State{"mine": "v"}, App: memory.State{},
+			State: memory.Delta{
+				Set: memory.States{
+					Session: memory.State{"n": 0.1, "l": []any{}, "m": map[string]any{"x": nil, "y": true}},
+					User:    memory.State{"mine": "v"}, App: memory.State{},
+				},
+				Unset: memory.Unset{Session: []string{"gone"}, User: []string{}, App: []string{"a"}},
 			},
-			Unset: memory.Unset{Session: []string{"gone"}, User: []string{}, App: []string{"a"}},
+			Extra: []byte{},
 		},
-		Extra: []byte{},
-	}, {
-		Turn: "turn 1", Messages: []memory.Message{
-			{Role: "assistant", Parts: []memory.Part{{Call: &memory.ToolCall{ID: "c", Name: "f", Arguments: []byte(" {} ")}}, {Call: &memory.ToolCall{Arguments: []byte{}}}}},
-			{Role: "tool", Parts: []memory.Part{{Result: &memory.ToolResult{
-				ID: "c", Name: "f", Content: []byte(`"x"`), IsError: true, Parts: []memory.Part{{Result: &memory.ToolResult{Parts: []memory.Part{}}}, {Text: "in"}},
-			}}}},
+		{
+			Turn: "turn 1", Messages: []memory.Message{
+				{Role: "assistant", Parts: []memory.Part{{Call: &memory.ToolCall{ID: "c", Name: "f", Arguments: []byte(" {} ")}}, {Call: &memory.ToolCall{Arguments: []byte{}}}}},
+				{Role: "tool", Parts: []memory.Part{{Result: &memory.ToolResult{
+					ID: "c", Name: "f", Content: []byte(`"x"`), IsError: true, Parts: []memory.Part{{Result: &memory.ToolResult{Parts: []memory.Part{}}}, {Text: "in"}},
+				}}}},
+			},
 		},
-	}, {Messages: []memory.Message{memory.Text("user", "edited")}}, {Messages: []memory.Message{memory.Text("user", "secret")}, Extra: []byte("x")},
-		{Messages: []memory.Message{{Parts: []memory.Part{{Text: "kept"}, {Text: "secret"}}}}}, {}}
+		{Messages: []memory.Message{memory.Text("user", "edited")}},
+		{Messages: []memory.Message{memory.Text("user", "secret")}, Extra: []byte("x")},
+		{Messages: []memory.Message{{Parts: []memory.Part{{Text: "kept"}, {Text: "secret"}}}}},
+		{},
+	}
 	var ids []memory.RecordID
 	for i, e := range entries {
 		r, err := store.Append(tb.Context(), talk, e, &memory.AppendOptions{RequestID: fmt.Sprint("request ", i)})
@@ -331,20 +340,19 @@ func TestExportAllLeavesOutWhatIsGone(t *testing.T) {
 }
 
 // A busy session is appended to as soon as it was opened.
-type busy struct {
-	memory.Store
-	tb testing.TB
-}
+type busy struct{ memory.Store }
 
 func (s busy) Open(ctx context.Context, key memory.Key, opts *memory.WindowOptions) (memory.Window, error) {
 	w, err := s.Store.Open(ctx, key, opts)
-	speak(s.tb, s.Store, key, "user", "meanwhile")
+	if err == nil {
+		_, err = s.Append(ctx, key, memory.Entry{Messages: []memory.Message{memory.Text("user", "meanwhile")}}, nil)
+	}
 	return w, err
 }
 
 func TestAnExportEndsWhereItBegan(t *testing.T) {
 	store := full(t)
-	require.NotContains(t, export(t, busy{store, t}, talk), "meanwhile")
+	require.NotContains(t, export(t, busy{store}, talk), "meanwhile")
 	empty := memory.Key{User: "u", Session: "empty"}
 	_, err := store.Update(t.Context(), empty, memory.Create{})
 	require.NoError(t, err)
@@ -359,7 +367,7 @@ func TestExportRefusesWhatItCannotDo(t *testing.T) {
 	require.ErrorIs(t, err, memory.ErrInvalid)
 	store = full(t)
 	for n := range 8 {
-		_, err = memory.Export(t.Context(), store, talk, &full4{n})
+		_, err = memory.Export(t.Context(), store, talk, &shortWriter{n})
 		require.ErrorIs(t, err, io.ErrShortWrite)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -372,10 +380,10 @@ func TestExportRefusesWhatItCannotDo(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// full4 takes so many lines.
-type full4 struct{ lines int }
+// shortWriter takes so many lines.
+type shortWriter struct{ lines int }
 
-func (w *full4) Write(p []byte) (int, error) {
+func (w *shortWriter) Write(p []byte) (int, error) {
 	if w.lines--; w.lines < 0 {
 		return 0, io.ErrShortWrite
 	}
@@ -462,9 +470,9 @@ func TestUnknownFieldsBecomeExtra(t *testing.T) {
 	r := records(t, store, memory.Key{User: "u", Session: "s"})[0]
 	require.Equal(t, "t", r.Turn)
 	require.Equal(t, `{"score":1.50}`, string(r.Extra))
-	require.Equal(t, `{"mood":{"a":[1]}}`, string(r.Messages[0].Extra))
+	require.Equal(t, []byte(`{"mood":{"a":[1]}}`), r.Messages[0].Extra)
 	require.Equal(t, memory.Part{Text: "x", Extra: []byte(`{"new":true}`)}, r.Messages[0].Parts[0])
-	require.Equal(t, `{"deep":"y"}`, string(r.Messages[0].Parts[1].Result.Parts[0].Extra))
+	require.Equal(t, []byte(`{"deep":"y"}`), r.Messages[0].Parts[1].Result.Parts[0].Extra)
 }
 
 // Files of this schema are on people's disks: what they mean may not change.

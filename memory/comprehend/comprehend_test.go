@@ -353,6 +353,25 @@ func TestALanguageThatIsRefusedHasNoSentiment(t *testing.T) {
 	require.NoError(t, err)
 	requireNotes(t, memory.Notes{Language: "hi", Model: "amazon-comprehend"}, findings[0])
 	requireNotes(t, notes("en", 0.5), findings[1])
+
+	synctest.Test(t, func(t *testing.T) {
+		s.before = func(in request) *reply {
+			if in.LanguageCode == "hi" && len(in.TextList) == 1 {
+				return &reply{400, "UnsupportedLanguageException", ""}
+			}
+			return nil
+		}
+		s.failed = func(op, text string, _ int) string {
+			if op == "BatchDetectSentiment" && text == "hi:0.5 a" {
+				return "INTERNAL"
+			}
+			return ""
+		}
+		findings, err := enricher(t, s, nil).Enrich(t.Context(), []string{"hi:0.5 a", "hi:0.5 b"})
+		require.NoError(t, err)
+		requireNotes(t, memory.Notes{Language: "hi", Model: "amazon-comprehend"}, findings[0])
+		requireNotes(t, notes("hi", 0.5), findings[1])
+	})
 }
 
 func TestAnAnswerThatLacksATextIsNotTaken(t *testing.T) {
