@@ -470,9 +470,9 @@ func TestUnknownFieldsBecomeExtra(t *testing.T) {
 	r := records(t, store, memory.Key{User: "u", Session: "s"})[0]
 	require.Equal(t, "t", r.Turn)
 	require.Equal(t, `{"score":1.50}`, string(r.Extra))
-	require.Equal(t, []byte(`{"mood":{"a":[1]}}`), r.Messages[0].Extra)
+	require.JSONEq(t, `{"mood":{"a":[1]}}`, string(r.Messages[0].Extra))
 	require.Equal(t, memory.Part{Text: "x", Extra: []byte(`{"new":true}`)}, r.Messages[0].Parts[0])
-	require.Equal(t, []byte(`{"deep":"y"}`), r.Messages[0].Parts[1].Result.Parts[0].Extra)
+	require.JSONEq(t, `{"deep":"y"}`, string(r.Messages[0].Parts[1].Result.Parts[0].Extra))
 }
 
 // Files of this schema are on people's disks: what they mean may not change.

@@ -1,11 +1,8 @@
 package comprehend_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,152 +21,6 @@ import (
 	"github.com/genaistore/genaistore/memory/comprehend"
 	"github.com/genaistore/genaistore/meter"
 )
-
-const endpoint = "arn:aws:comprehend:us-east-1:111122223333:document-classifier-endpoint/intents"
-
-// A request is what any of the three calls sends.
-type request struct {
-	Op           string   `json:"-"`
-	LanguageCode string   // of BatchDetectSentiment
-	TextList     []string // of both batches
-	Text         string   // of ClassifyDocument
-	EndpointArn  string
-}
-
-type reply struct {
-	status int    // 200 if zero
-	code   string // of the error
-	body   string
-}
-
-type itemError struct {
-	Index        int
-	ErrorCode    string
-	ErrorMessage string
-}
-
-// A service answers as Comprehend does, without a socket: a text names what it is, as
-// in "de:0.5 guten Tag" for German with a sentiment of 0.5. It refuses what the limits
-// of Comprehend forbid.
-type service struct {
-	before func(request) *reply                  // answers instead, if not nil
-	failed func(op, text string, try int) string // the error code for a text of a batch, if not empty
-
-	mu    sync.Mutex
-	calls []request
-	tries map[string]int
-}
-
-func (s *service) Do(r *http.Request) (*http.Response, error) {
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	var in request
-	if err := json.Unmarshal(raw, &in); err != nil {
-		return nil, err
-	}
-	_, in.Op, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	s.mu.Lock()
-	s.calls = append(s.calls, in)
-	s.mu.Unlock()
-	out := s.answer(in)
-	status := out.status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	header := http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
-	if out.code != "" {
-		header.Set("X-Amzn-Errortype", out.code)
-		out.body = `{"message":"no"}`
-	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(out.body)), Request: r}, nil
-}
-
-func (s *service) answer(in request) reply {
-	if s.before != nil {
-		if r := s.before(in); r != nil {
-			return *r
-		}
-	}
-	if len(in.TextList) > 25 {
-		return reply{400, "BatchSizeLimitExceededException", ""}
-	}
-	var results []any
-	errs := []itemError{}
-	for i, text := range in.TextList {
-		if text == "" || len(text) > 5000 || !utf8.ValidString(text) {
-			return reply{400, "TextSizeLimitExceededException", ""}
-		}
-		if code := s.fails(in.Op, text); code != "" {
-			errs = append(errs, itemError{i, code, "no"})
-			continue
-		}
-		var language string
-		var score float64
-		if _, err := fmt.Sscanf(strings.Replace(text, ":", " ", 1), "%s %g", &language, &score); err != nil {
-			return reply{400, "InvalidRequestException", ""}
-		}
-		if in.Op == "BatchDetectDominantLanguage" {
-			results = append(results, map[string]any{"Index": i, "Languages": []map[string]any{
-				{"LanguageCode": "xx", "Score": 0.1}, {"LanguageCode": language, "Score": 0.8}, {"LanguageCode": "yy", "Score": 0.05},
-			}})
-			continue
-		}
-		if in.LanguageCode != language {
-			return reply{400, "InvalidRequestException", ""}
-		}
-		results = append(results, map[string]any{"Index": i, "Sentiment": "MIXED", "SentimentScore": map[string]any{
-			"Positive": max(0, score), "Negative": max(0, -score), "Neutral": 0.1, "Mixed": 0.1,
-		}})
-	}
-	if in.Op == "ClassifyDocument" {
-		return classes(in)
-	}
-	raw, err := json.Marshal(map[string]any{"ResultList": results, "ErrorList": errs})
-	if err != nil {
-		return reply{status: 500}
-	}
-	return reply{body: string(raw)}
-}
-
-func (s *service) fails(op, text string) string {
-	if s.failed == nil {
-		return ""
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tries == nil {
-		s.tries = map[string]int{}
-	}
-	s.tries[op+text]++
-	return s.failed(op, text, s.tries[op+text])
-}
-
-// classes takes the last word of a text for its class.
-func classes(in request) reply {
-	if in.EndpointArn != endpoint || len(in.Text) > 5000 {
-		return reply{400, "InvalidRequestException", ""}
-	}
-	words := strings.Fields(in.Text)
-	raw, err := json.Marshal(map[string]any{"Classes": []map[string]any{{"Name": "other", "Score": 0.2}, {"Name": words[len(words)-1], "Score": 0.7}}})
-	if err != nil {
-		return reply{status: 500}
-	}
-	return reply{body: string(raw)}
-}
-
-func client(s *service, attempts int) *sdk.Client {
-	return sdk.New(sdk.Options{
-		Region: "us-east-1", HTTPClient: s, RetryMaxAttempts: attempts,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
-	})
-}
 
 func enricher(tb testing.TB, s *service, opts *comprehend.Options) *comprehend.Enricher {
 	tb.Helper()
@@ -320,9 +171,14 @@ func TestOnlyTheTextsThatFailedAreSentAgain(t *testing.T) {
 		for _, c := range s.calls {
 			sent = append(sent, c.TextList)
 		}
+		// Once for the languages, then for the sentiments.
 		require.Equal(t, [][]string{
-			texts, {texts[1]}, // languages
-			{texts[0], texts[1], texts[2], texts[4]}, {texts[1]}, {texts[2]}, {texts[2]}, // sentiments
+			texts,
+			{texts[1]},
+			{texts[0], texts[1], texts[2], texts[4]},
+			{texts[1]},
+			{texts[2]},
+			{texts[2]},
 		}, sent)
 		require.Greater(t, time.Since(start), 300*time.Millisecond)
 		require.Less(t, time.Since(start), 2*time.Second)
@@ -611,90 +467,6 @@ func TestCallsAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 3, c.most)
 	})
-}
-
-func TestOptionsThatCannotBeAreRefused(t *testing.T) {
-	for name, opts := range map[string]comprehend.Options{
-		"a language without sentiment":   {Language: "sw"},
-		"a classifier that is no ARN":    {Classifier: "intents"},
-		"an ARN of another service":      {Classifier: "arn:aws:s3:::document-classifier-endpoint/x"},
-		"a classifier, not its endpoint": {Classifier: "arn:aws:comprehend:us-east-1:111122223333:document-classifier/intents"},
-		"an ARN too long":                {Classifier: endpoint + strings.Repeat("x", 300)},
-		"a negative score":               {MinScore: -0.1},
-		"a score above one":              {MinScore: 1.1},
-		"no concurrency":                 {Concurrency: -1},
-		"too many retries":               {Retries: 11},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := comprehend.New(client(&service{}, 1), &opts)
-			require.ErrorIs(t, err, memory.ErrInvalid)
-			_, err = comprehend.Policy(&opts)
-			require.ErrorIs(t, err, memory.ErrInvalid)
-		})
-	}
-}
-
-// A watched client notes which of the calls are made.
-type watched struct {
-	comprehend.Client
-	mu   sync.Mutex
-	made map[string]bool
-}
-
-func (w *watched) note(action string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.made["comprehend:"+action] = true
-}
-
-func (w *watched) BatchDetectDominantLanguage(ctx context.Context, in *sdk.BatchDetectDominantLanguageInput, opts ...func(*sdk.Options)) (*sdk.BatchDetectDominantLanguageOutput, error) {
-	w.note("BatchDetectDominantLanguage")
-	return w.Client.BatchDetectDominantLanguage(ctx, in, opts...)
-}
-
-func (w *watched) BatchDetectSentiment(ctx context.Context, in *sdk.BatchDetectSentimentInput, opts ...func(*sdk.Options)) (*sdk.BatchDetectSentimentOutput, error) {
-	w.note("BatchDetectSentiment")
-	return w.Client.BatchDetectSentiment(ctx, in, opts...)
-}
-
-func (w *watched) ClassifyDocument(ctx context.Context, in *sdk.ClassifyDocumentInput, opts ...func(*sdk.Options)) (*sdk.ClassifyDocumentOutput, error) {
-	w.note("ClassifyDocument")
-	return w.Client.ClassifyDocument(ctx, in, opts...)
-}
-
-func TestThePolicyAllowsTheCallsThatAreMadeAndNoOthers(t *testing.T) {
-	for _, opts := range []*comprehend.Options{nil, {Language: "en"}, {Classifier: endpoint}, {Language: "en", Classifier: endpoint}} {
-		raw, err := comprehend.Policy(opts)
-		require.NoError(t, err)
-		var policy struct {
-			Version   string
-			Statement []struct {
-				Effect           string
-				Action, Resource []string
-			}
-		}
-		dec := json.NewDecoder(bytes.NewReader([]byte(raw)))
-		require.NoError(t, dec.Decode(&policy))
-		require.Equal(t, "2012-10-17", policy.Version)
-		w := &watched{Client: client(&service{}, 1), made: map[string]bool{}}
-		e, err := comprehend.New(w, opts)
-		require.NoError(t, err)
-		_, err = e.Enrich(t.Context(), []string{"en:0.5 a"})
-		require.NoError(t, err)
-		allowed := map[string]bool{}
-		for _, st := range policy.Statement {
-			require.Equal(t, "Allow", st.Effect)
-			for _, a := range st.Action {
-				allowed[a] = true
-				want := "*"
-				if a == "comprehend:ClassifyDocument" {
-					want = endpoint
-				}
-				require.Equal(t, []string{want}, st.Resource)
-			}
-		}
-		require.Equal(t, w.made, allowed)
-	}
 }
 
 func TestEveryLanguageOfTheSDKHasASentiment(t *testing.T) {
