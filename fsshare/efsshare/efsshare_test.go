@@ -1,0 +1,32 @@
+package efsshare_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/efsshare"
+	"github.com/genaistore/genaistore/fsshare/fssharetest"
+)
+
+func open(t testing.TB, dir string) *efsshare.Share {
+	t.Helper()
+	s, err := efsshare.Open(t.Context(), dir, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func local(t *testing.T) (a, b fsshare.Share) {
+	dir := t.TempDir()
+	return open(t, dir), open(t, dir)
+}
+
+func TestALocalDirectoryPassesTheSuite(t *testing.T) { fssharetest.Run(t, local, nil) }
+
+func FuzzLocal(f *testing.F) { fssharetest.Fuzz(f, local) }
+
+func BenchmarkLocal(b *testing.B) {
+	fssharetest.Bench(b, func(b *testing.B) fsshare.Share { return open(b, b.TempDir()) })
+}

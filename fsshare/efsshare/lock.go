@@ -1,0 +1,353 @@
+package efsshare
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/genaistore/genaistore/fsshare"
+)
+
+type lockKind int
+
+const (
+	none lockKind = iota
+	sharedLock
+	exclusiveLock
+)
+
+// The ranges of a lock's file: one byte each, where no file has data.
+const (
+	mainAt      = 1 << 62
+	turnstileAt = mainAt + 1
+)
+
+const (
+	folder    = ".fsshare"
+	lockDir   = folder + "/locks"
+	firstRest = 2 * time.Millisecond   // before the second try
+	lastRest  = 250 * time.Millisecond // between tries, at most, for the head of the queue
+	backRest  = time.Second            // the same, behind it
+)
+
+// lockFile is where a lock's file is below the folder of locks: readable as far as
+// a file's name can be, and different for different locks, whatever their bytes.
+func lockFile(lock string) string {
+	const readable, hashed, sharded = 80, 16, 2
+	safe := func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+			return r
+		}
+		return '_'
+	}
+	sum := sha256.Sum256([]byte(lock))
+	id := hex.EncodeToString(sum[:hashed])
+	name := strings.Map(safe, lock)
+	return path.Join(id[:sharded], name[:min(len(name), readable)]+"."+id)
+}
+
+// LockPath is the path of a lock's file, for programs that take its lock by
+// flock(2), such as flock(1). They are outside of the turnstile, hold it without a
+// token, and must not write to the file, nor remove it.
+func (s *Share) LockPath(lock string) (string, error) {
+	if err := fsshare.ValidateLock(lock); err != nil {
+		return "", wrap("path of lock", lock, err)
+	}
+	return filepath.Join(s.dir, lockDir, lockFile(lock)), nil
+}
+
+// Lock implements [fsshare.Share]. What it returns is a *Lock, as of [Share.Acquire].
+func (s *Share) Lock(ctx context.Context, lock string, opts *fsshare.LockOptions) (fsshare.Lock, error) {
+	l, err := s.Acquire(ctx, lock, opts)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Acquire is Lock, for those who need what only this package's locks can do.
+//
+// On NFS it asks the server, without contention: attributes of two directories, an
+// open, two locks and an unlock, and for an exclusive lock two reads and a write
+// with its commit. Its Unlock writes, unlocks and closes. Who waits asks four times
+// a second at the head of the queue, and once a second behind it.
+func (s *Share) Acquire(ctx context.Context, lock string, opts *fsshare.LockOptions) (*Lock, error) {
+	l, err := s.acquire(ctx, lock, opts)
+	if err != nil {
+		return nil, wrap("lock", lock, kind(err))
+	}
+	return l, nil
+}
+
+func (s *Share) acquire(ctx context.Context, lock string, opts *fsshare.LockOptions) (*Lock, error) {
+	if err := cmp.Or(fsshare.ValidateLock(lock), opts.Validate(), ended(ctx)); err != nil {
+		return nil, err
+	}
+	if err := s.refusal(); err != nil {
+		return nil, err
+	}
+	file, err := s.openLock(ctx, lock, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lock{share: s, name: lock, file: file, options: opts.WithDefaults(), lease: s.mount.Lease}
+	if err := l.take(ctx); err != nil {
+		s.discard(file)
+		return nil, err
+	}
+	l.start(ctx)
+	return l, nil
+}
+
+func (s *Share) refusal() error {
+	m := s.mount
+	if s.opts.AllowNFSv3 && m.Version() == "3" {
+		m.Options = map[string]string{"vers": "4", "local_lock": m.Options["local_lock"]}
+		if _, ok := s.mount.Options["nolock"]; ok {
+			m.Options["nolock"] = ""
+		}
+	}
+	return m.refusal(s.system)
+}
+
+// openLock opens a lock's file. Flags with O_CREATE make it and its folders.
+func (s *Share) openLock(ctx context.Context, lock string, flags int) (*os.File, error) {
+	return call(ctx, s.pool, func() (*os.File, error) {
+		var err error
+		for range 3 { // a folder that was removed, or made, by others
+			var f *os.File
+			if f, err = s.openLockOnce(lockFile(lock), flags); err == nil {
+				return f, nil
+			}
+			if !errors.Is(err, syscall.ESTALE) && !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			s.forgetLocks()
+		}
+		return nil, err
+	}, closeFile)
+}
+
+func closeFile(f *os.File) { _ = f.Close() }
+
+func (s *Share) openLockOnce(name string, flags int) (*os.File, error) {
+	locks, err := s.lockFolder(flags)
+	if err != nil {
+		return nil, err
+	}
+	if flags&os.O_CREATE == 0 {
+		return locks.OpenFile(name, flags|nonblock, 0)
+	}
+	const fileMode = 0o666 // before the process's mask
+	// Mostly the file is there. O_CREATE asks for the right to create in a folder
+	// that may belong to another user.
+	f, err := locks.OpenFile(name, flags&^os.O_CREATE|nonblock, 0)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := locks.MkdirAll(path.Dir(name), dirMode); err != nil {
+		return nil, err
+	}
+	return locks.OpenFile(name, flags|nonblock, fileMode)
+}
+
+// lockFolder returns the folder of lock files. It is kept open: that spares each
+// lock the way there.
+func (s *Share) lockFolder(flags int) (*os.Root, error) {
+	s.mu.Lock()
+	kept := s.locks
+	s.mu.Unlock()
+	if kept != nil {
+		return kept, nil
+	}
+	if err := refresh(s.root); err != nil {
+		return nil, err
+	}
+	if flags&os.O_CREATE != 0 {
+		if err := s.root.MkdirAll(lockDir, dirMode); err != nil {
+			return nil, err
+		}
+	}
+	opened, err := s.root.OpenRoot(lockDir)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.locks != nil {
+		_ = opened.Close()
+		return s.locks, nil
+	}
+	s.locks = opened
+	return opened, nil
+}
+
+func (s *Share) forgetLocks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.locks != nil {
+		_ = s.locks.Close()
+		s.locks = nil
+	}
+}
+
+// discard closes what will not be used, and waits a little, so that whoever is
+// told of an error finds its traces gone. With the descriptor go its locks, also
+// one that a call still under way gets later.
+func (s *Share) discard(f *os.File) {
+	done := s.pool.eventually(func() { closeFile(f) })
+	timer := time.NewTimer(slow)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+var errBusy = fmt.Errorf("%w: held or waited for by another; Inspect says by whom", fsshare.ErrConflict)
+
+// take gets the lock, its place in the line included, and its token.
+func (l *Lock) take(ctx context.Context) error {
+	what := exclusiveLock
+	if l.options.Shared {
+		what = sharedLock
+	}
+	line := ctx
+	if l.options.Wait > 0 {
+		var cancel context.CancelFunc
+		line, cancel = context.WithTimeoutCause(ctx, l.options.Wait, errBusy)
+		defer cancel()
+	}
+	before, err := sinceBoot()
+	if err != nil {
+		return err
+	}
+	if err = l.queue(line, what, l.options.Try); err != nil {
+		if ended(ctx) == nil && ended(line) != nil {
+			return errBusy // the wait is over, not the caller's context
+		}
+		return err
+	}
+	l.shared = l.options.Shared
+	l.safe = before + l.lease // for a shared lock that waited, renewed below
+	if l.shared {
+		return l.readToken(ctx)
+	}
+	return l.claim(ctx)
+}
+
+// queue goes through the turnstile to the lock.
+func (l *Lock) queue(ctx context.Context, what lockKind, once bool) error {
+	turnstile := func() (bool, error) { return rangeLock(l.file, exclusiveLock, turnstileAt) }
+	if err := l.poll(ctx, attempt{most: backRest, once: once, try: turnstile}); err != nil {
+		return err
+	}
+	if err := l.poll(ctx, attempt{most: lastRest, once: once, try: func() (bool, error) { return l.tryMain(what) }}); err != nil {
+		return err
+	}
+	return do(ctx, l.share.pool, func() error {
+		_, err := rangeLock(l.file, none, turnstileAt)
+		return err
+	})
+}
+
+// tryMain tries for the lock itself, and on a local file system for that of
+// flock(2), if that is wanted.
+func (l *Lock) tryMain(what lockKind) (busy bool, err error) {
+	busy, err = rangeLock(l.file, what, mainAt)
+	if busy || err != nil || !l.share.opts.Flock || l.share.mount.NFS() {
+		return busy, err
+	}
+	if busy, err = wholeLock(l.file, what); busy || err != nil {
+		_, undo := rangeLock(l.file, none, mainAt)
+		err = errors.Join(err, undo)
+	}
+	return busy, err
+}
+
+// An attempt is what to poll for.
+type attempt struct {
+	try  func() (busy bool, err error)
+	most time.Duration // the longest rest between two tries
+	once bool          // try, and do not wait
+	late func(bool)    // gets what a try returns after poll has returned; may be nil
+}
+
+// poll tries until it gets what it wants. Rests grow with the time waited, from
+// firstRest to the most, and are drawn at random, so that none who waits is always
+// the last to look.
+func (l *Lock) poll(ctx context.Context, a attempt) error {
+	const patient = 10 // a rest is this part of the time waited
+	start := time.Now()
+	for {
+		busy, err := call(ctx, l.share.pool, a.try, a.late)
+		if err != nil || !busy {
+			return err
+		}
+		if a.once {
+			return errBusy
+		}
+		rest := min(max(firstRest, time.Since(start)/patient), a.most)
+		timer := time.NewTimer(rest/2 + rand.N(rest))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ended(ctx)
+		}
+	}
+}
+
+// readPage reads the slots of a lock's file.
+func readPage(f *os.File) (newest slot, next int64, err error) {
+	page := make([]byte, pageSize)
+	n, err := f.ReadAt(page, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return slot{}, 0, err
+	}
+	return decodePage(page[:n])
+}
+
+// Inspect implements [fsshare.Share].
+func (s *Share) Inspect(ctx context.Context, lock string) (fsshare.Status, error) {
+	if err := cmp.Or(fsshare.ValidateLock(lock), ended(ctx)); err != nil {
+		return fsshare.Status{}, wrap("inspect", lock, err)
+	}
+	status, err := s.inspect(ctx, lock)
+	if err != nil {
+		return fsshare.Status{}, wrap("inspect", lock, kind(err))
+	}
+	return status, nil
+}
+
+func (s *Share) inspect(ctx context.Context, lock string) (fsshare.Status, error) {
+	file, err := s.openLock(ctx, lock, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fsshare.Status{}, nil
+	}
+	if err != nil {
+		return fsshare.Status{}, err
+	}
+	return call(ctx, s.pool, func() (fsshare.Status, error) {
+		defer closeFile(file)
+		held, err := rangeHeld(file, mainAt)
+		if err != nil {
+			return fsshare.Status{}, err
+		}
+		newest, _, err := readPage(file)
+		return fsshare.Status{Held: held, Holder: newest.Holder, Token: newest.Token, Data: newest.Data}, err
+	}, nil)
+}
