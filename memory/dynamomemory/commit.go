@@ -124,15 +124,18 @@ func (d *draft) writes(ctx context.Context) (all []write, drop []item, err error
 		if !sh.dirty {
 			continue
 		}
-		it, err := d.sharedItem(at, sh.shared, d.id)
+		it, err := d.sharedItem(sh.at, sh.shared, d.id)
 		if err != nil {
 			return nil, nil, err
 		}
 		e := newExpression()
 		var when string
-		if sh.there {
+		switch {
+		case sh.old != "":
 			when = e.name(attrMoved) + "=" + e.value(str(sh.old))
-		} else {
+		case sh.there:
+			when = "attribute_not_exists(" + e.name(attrMoved) + ")" // nothing but a key yet
+		default:
 			when = "attribute_not_exists(" + e.name(d.names.PartitionKey) + ")"
 		}
 		all = append(all, write{pk: at.pk, sk: at.sk, put: it, when: when, e: e})

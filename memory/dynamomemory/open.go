@@ -39,8 +39,8 @@ func (s *Store) openScope(ctx context.Context, key memory.Key, scopes memory.Sco
 	if scopes == memory.NoState {
 		return w, nil
 	}
-	user, app := sharedKeys(key)
-	var names []name
+	user, app := sharedPlaces(key)
+	var names []sharedPlace
 	if key.User != "" {
 		names = append(names, user)
 	}
@@ -54,7 +54,7 @@ func (s *Store) openScope(ctx context.Context, key memory.Key, scopes memory.Sco
 	last := ""
 	for n, sh := range states {
 		last = max(last, sh.moved, sh.latest())
-		if n == user {
+		if n == user.name {
 			w.States.User = sh.state()
 			continue
 		}
@@ -293,7 +293,7 @@ func (v *view) window(ctx context.Context, opts memory.WindowOptions) (memory.Wi
 // shared reads the states of user and app. Where a record of this session has a newer
 // value than they have, its writer died before it came to that: it is done now.
 func (v *view) shared(ctx context.Context) (user, app memory.State, err error) {
-	u, a := sharedKeys(v.Key)
+	u, a := sharedPlaces(v.Key)
 	states, err := v.readShared(ctx, u, a)
 	if err != nil {
 		return nil, nil, err
@@ -303,17 +303,17 @@ func (v *view) shared(ctx context.Context) (user, app memory.State, err error) {
 		if !r.hasShared() || v.now.Sub(timeOf(r.id)) > memory.RequestLife {
 			continue
 		}
-		late := states[u].behind(r.id, r.State.Set.User, r.State.Unset.User) || states[a].behind(r.id, r.State.Set.App, r.State.Unset.App)
-		states[u].apply(r.id, r.State.Set.User, r.State.Unset.User)
-		states[a].apply(r.id, r.State.Set.App, r.State.Unset.App)
+		late := states[u.name].behind(r.id, r.State.Set.User, r.State.Unset.User) || states[a.name].behind(r.id, r.State.Set.App, r.State.Unset.App)
+		states[u.name].apply(r.id, r.State.Set.User, r.State.Unset.User)
+		states[a.name].apply(r.id, r.State.Set.App, r.State.Unset.App)
 		if late {
 			if err := v.spread(ctx, v.Key, r.id, r.State); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
-	v.latest = max(v.latest, states[u].moved, states[a].moved)
-	return states[u].state(), states[a].state(), nil
+	v.latest = max(v.latest, states[u.name].moved, states[a.name].moved)
+	return states[u.name].state(), states[a.name].state(), nil
 }
 
 // behind says whether the write id would change c.

@@ -92,6 +92,7 @@ type editing struct {
 
 type sharing struct {
 	*shared
+	at    sharedPlace
 	old   string // its last change before
 	there bool
 	dirty bool
@@ -388,29 +389,35 @@ func (d *draft) setState(ctx context.Context, delta memory.Delta) error {
 		d.fold.apply(d.id, delta.Set.Session, delta.Unset.Session)
 		d.foldNew, d.sized = true, true
 	}
-	user, app := sharedKeys(d.Key)
+	user, app := sharedPlaces(d.Key)
 	return firstErr(
 		func() error { return d.setShared(ctx, user, delta.Set.User, delta.Unset.User) },
 		func() error { return d.setShared(ctx, app, delta.Set.App, delta.Unset.App) },
 	)
 }
 
-func (d *draft) setShared(ctx context.Context, at name, set memory.State, unset []string) error {
+func (d *draft) setShared(ctx context.Context, at sharedPlace, set memory.State, unset []string) error {
 	if len(set)+len(unset) == 0 {
 		return nil
 	}
-	sh := d.shared[at]
+	sh := d.shared[at.name]
 	if sh == nil {
 		it, err := d.get(ctx, at.pk, at.sk)
 		if err != nil {
 			return err
 		}
-		read, err := d.decodeShared(it)
+		read, err := d.decodeShared(ctx, at, it)
 		if err != nil {
 			return err
 		}
-		sh = &sharing{shared: read, old: read.moved, there: it != nil}
-		d.shared[at] = sh
+		if d.opts.Cipher != nil && read.vault.key == nil {
+			if _, err := d.makeVault(ctx, at); err != nil {
+				return err
+			}
+			return errAgain
+		}
+		sh = &sharing{shared: read, at: at, old: read.moved, there: it != nil}
+		d.shared[at.name] = sh
 		if last := max(read.moved, read.latest()); last > d.id {
 			d.observe(last)
 			return errAgain // with an id that sorts after what was read
