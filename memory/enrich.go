@@ -65,7 +65,7 @@ func (o *EnrichOptions) Validate() error {
 // Enriched says what an [Enrich] did.
 type Enriched struct {
 	Annotated int // records that have notes now
-	Skipped   int // records that had notes by then, say nothing or are gone
+	Skipped   int // records that had notes by then, say nothing, have changed or are gone
 	Failed    []EnrichFailure
 	// Next is where another call has to begin to find what this one left: the
 	// first record that failed, else the last one read. Empty if none was read.
@@ -80,19 +80,21 @@ type EnrichFailure struct {
 
 // Enrich annotates the records of a session that have no notes yet with what
 // enricher makes of their text: the text parts of the messages of some roles, one
-// below the other, without thoughts. Records that have notes keep them, also those
-// that another process annotates while Enrich runs; what says nothing gets none. A
-// session that does not exist is ErrNotFound.
+// below the other, without thoughts. Records that have notes keep them; what says
+// nothing gets none. A session that does not exist is ErrNotFound.
 //
 // It works page by page and may be repeated, by one process or several: a repeat
 // goes on with what has no notes. Where texts failed it goes on with the others
 // and then returns an error that matches that of the first; [Enriched.Failed] has
-// them all. A page is written by Updates that expect the session's version, so that
-// a session whose state changes all the time may end in ErrConflict.
+// them all.
 //
-// It reads the head, then each record from opts.From on, and once more what is to
-// be written after another process has changed the session. The annotations of a
-// page are written 24 at a time.
+// The session may be in use meanwhile, and its version does not move. Right before it
+// writes Enrich reads once more, so that a record which another process has annotated,
+// edited or removed since is left alone; of two that annotate one record in the same
+// moment one wins.
+//
+// It reads each record from opts.From on, those it annotates and what lies between them
+// twice, and writes 25 annotations at a time.
 func Enrich(ctx context.Context, store Store, key Key, enricher Enricher, opts *EnrichOptions) (Enriched, error) {
 	if err := cmp.Or(key.Validate(), opts.Validate()); err != nil {
 		return Enriched{}, wrap("enrich", key, err)
@@ -105,7 +107,7 @@ func Enrich(ctx context.Context, store Store, key Key, enricher Enricher, opts *
 // pageBytes is how long the texts of a page may be together, about.
 const pageBytes = 1 << 20
 
-// enrichTries is how often a page is read again because the session has changed.
+// enrichTries is how often records may go between the check and the write.
 const enrichTries = 8
 
 type enrichment struct {
@@ -117,11 +119,6 @@ type enrichment struct {
 	page     []said
 	bytes    int
 	next     RecordID // where the next run begins, if nothing has failed
-	// version is the session's from before its records were read, moved on by our own
-	// Updates: as long as it holds, what was read without notes has none. When it did
-	// not hold once, others is set, and each page is read again before it is written.
-	version int64
-	others  bool
 }
 
 // said is what a record says.
@@ -131,7 +128,7 @@ type said struct {
 }
 
 func (e *enrichment) run(ctx context.Context) error {
-	if err := e.look(ctx); err != nil {
+	if _, err := e.store.Open(ctx, e.key, &WindowOptions{Last: -1, Scopes: NoState}); err != nil {
 		return err
 	}
 	for r, err := range e.store.Records(ctx, e.key, &RangeOptions{From: e.opts.From, Notes: true}) {
@@ -203,13 +200,6 @@ func (r Record) said(roles []string) string {
 	return strings.Join(texts, "\n")
 }
 
-// look finds the version of the session.
-func (e *enrichment) look(ctx context.Context) error {
-	w, err := e.store.Open(ctx, e.key, &WindowOptions{Last: -1, Scopes: NoState})
-	e.version = w.Head.Version
-	return err
-}
-
 // flush enriches the page and empties it, unless an error leaves work to be done.
 func (e *enrichment) flush(ctx context.Context) error {
 	if len(e.page) == 0 {
@@ -240,7 +230,7 @@ func (e *enrichment) flush(ctx context.Context) error {
 
 // sort returns what is to be written and, of an enricher that was stopped, the
 // first record that it missed.
-func (e *enrichment) sort(findings []Finding, stopped error) (notes []Annotate, missed RecordID) {
+func (e *enrichment) sort(findings []Finding, stopped error) (notes []noted, missed RecordID) {
 	for i, f := range findings {
 		record, err := e.page[i].record, f.Err
 		if err == nil {
@@ -254,59 +244,58 @@ func (e *enrichment) sort(findings []Finding, stopped error) (notes []Annotate, 
 		case f.Notes.IsZero():
 			e.done.Skipped++
 		default:
-			notes = append(notes, Annotate{Record: record, Notes: f.Notes})
+			notes = append(notes, noted{e.page[i], f.Notes})
 		}
 	}
 	return notes, missed
 }
 
-// write annotates those of the records that are without notes when it does.
-func (e *enrichment) write(ctx context.Context, notes []Annotate) (err error) {
-	checked := !e.others
-	for tries := enrichTries; len(notes) > 0; {
-		if !checked {
-			if notes, err = e.recheck(ctx, notes); err != nil {
-				return err
-			}
-			checked = true
-			continue
+// noted is what was found out about what a record says.
+type noted struct {
+	said
+	notes Notes
+}
+
+// write annotates those of the records that still say the same, without notes.
+func (e *enrichment) write(ctx context.Context, notes []noted) error {
+	tries := enrichTries
+	for len(notes) > 0 {
+		n := min(len(notes), MaxChanges)
+		changes, err := e.check(ctx, notes[:n])
+		if err == nil && len(changes) > 0 {
+			_, err = e.store.Update(ctx, e.key, changes...)
 		}
-		n := min(len(notes), MaxChanges-1)
-		changes := []Change{Expect{Version: e.version}}
-		for _, a := range notes[:n] {
-			changes = append(changes, a)
-		}
-		_, err := e.store.Update(ctx, e.key, changes...)
 		if err == nil {
-			e.done.Annotated += n
-			e.version++
+			e.done.Annotated += len(changes)
+			e.done.Skipped += n - len(changes)
 			notes, tries = notes[n:], enrichTries
 			continue
 		}
-		// The session has changed, a record is gone, or this is the repeat of an Update
-		// that was done: what is there now says which.
+		// A record has gone since the check: the next one will tell which.
 		if tries--; tries == 0 || !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		e.others, checked = true, false
 	}
 	return nil
 }
 
-// recheck returns those of notes whose record is there and has none.
-func (e *enrichment) recheck(ctx context.Context, notes []Annotate) ([]Annotate, error) {
-	if err := e.look(ctx); err != nil {
-		return nil, err
-	}
-	unnoted := map[RecordID]bool{}
-	span := &RangeOptions{From: notes[0].Record, To: notes[len(notes)-1].Record, Notes: true}
+// check returns those of notes that may be written now.
+func (e *enrichment) check(ctx context.Context, notes []noted) ([]Change, error) {
+	now := map[RecordID]string{}
+	span := &RangeOptions{From: notes[0].record, To: notes[len(notes)-1].record, Notes: true}
 	for r, err := range e.store.Records(ctx, e.key, span) {
 		if err != nil {
 			return nil, err
 		}
-		unnoted[r.ID] = r.Notes.IsZero()
+		if r.Notes.IsZero() {
+			now[r.ID] = r.said(e.opts.Roles)
+		}
 	}
-	still := slices.DeleteFunc(slices.Clone(notes), func(a Annotate) bool { return !unnoted[a.Record] })
-	e.done.Skipped += len(notes) - len(still)
-	return still, nil
+	var changes []Change
+	for _, n := range notes {
+		if now[n.record] == n.text {
+			changes = append(changes, Annotate{Record: n.record, Notes: n.notes})
+		}
+	}
+	return changes, nil
 }

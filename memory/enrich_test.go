@@ -180,31 +180,77 @@ func TestEnrichKeepsWhatWasFoundBeforeTheEnricherStopped(t *testing.T) {
 	require.Equal(t, 2, e.texts())
 }
 
-func TestEnrichNeverReplacesTheNotesOfAnother(t *testing.T) {
-	store, e := &memory.InMemory{}, &reader{}
+// A slow reader has something done while it reads, once.
+type slow struct {
+	reader
+	meanwhile func()
+}
+
+func (e *slow) Enrich(ctx context.Context, texts []string) ([]memory.Finding, error) {
+	if e.meanwhile != nil {
+		e.meanwhile()
+		e.meanwhile = nil
+	}
+	return e.reader.Enrich(ctx, texts)
+}
+
+func TestEnrichLeavesAloneWhatOthersHaveChanged(t *testing.T) {
+	store := &memory.InMemory{}
 	var ids []memory.RecordID
 	for i := range 60 {
 		ids = append(ids, speak(t, store, talk, "user", fmt.Sprint(i)))
 	}
-	mine := memory.Notes{Intent: "mine"}
-	// A person annotates a record of this page and one of a page that has been read
-	// ahead, and another record is gone.
-	s := &interrupted{Store: store, before: []func() error{func() error {
-		_, err := store.Update(t.Context(), talk, memory.Annotate{Record: ids[3], Notes: mine}, memory.Annotate{Record: ids[30], Notes: mine},
-			memory.Rewind{To: ids[58]})
-		return err
-	}}}
-	done, err := memory.Enrich(t.Context(), s, talk, e, &memory.EnrichOptions{Page: 10})
+	// A person annotates a record of the page that is being read and one of a later
+	// page, corrects another, and the last is gone.
+	e := &slow{meanwhile: func() {
+		_, err := store.Update(t.Context(), talk,
+			memory.Annotate{Record: ids[3], Notes: memory.Notes{Intent: "mine"}}, memory.Annotate{Record: ids[30], Notes: memory.Notes{Intent: "mine"}},
+			memory.Edit{Record: ids[5], Messages: []memory.Message{memory.Text("user", "corrected")}}, memory.Rewind{To: ids[58]})
+		require.NoError(t, err)
+	}}
+	done, err := memory.Enrich(t.Context(), store, talk, e, &memory.EnrichOptions{Page: 10})
 	require.NoError(t, err)
-	require.Equal(t, 57, done.Annotated)
-	require.Equal(t, 3, done.Skipped)
+	require.Equal(t, 56, done.Annotated)
+	require.Equal(t, 4, done.Skipped)
 	for i, r := range records(t, store, talk) {
 		want := fmt.Sprint(i)
-		if i == 3 || i == 30 {
+		switch i {
+		case 3, 30:
 			want = "mine"
+		case 5:
+			want = ""
 		}
 		require.Equal(t, want, r.Notes.Intent)
 	}
+	done, err = memory.Enrich(t.Context(), store, talk, e, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, done.Annotated)
+	require.Equal(t, "corrected", records(t, store, talk)[5].Notes.Intent)
+}
+
+func TestEnrichWhereARecordGoesInTheMoment(t *testing.T) {
+	store := &memory.InMemory{}
+	kept := speak(t, store, talk, "user", "kept")
+	speak(t, store, talk, "user", "gone")
+	s := &interrupted{Store: store, before: []func() error{func() error {
+		_, err := store.Update(t.Context(), talk, memory.Rewind{To: kept})
+		return err
+	}}}
+	done, err := memory.Enrich(t.Context(), s, talk, &reader{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, done.Annotated)
+	require.Equal(t, 1, done.Skipped)
+}
+
+func TestEnrichDoesNotDisturbAnAgentThatExpectsAVersion(t *testing.T) {
+	store := &memory.InMemory{}
+	speak(t, store, talk, "user", "hello")
+	before, err := store.Open(t.Context(), talk, nil)
+	require.NoError(t, err)
+	_, err = memory.Enrich(t.Context(), store, talk, &reader{}, nil)
+	require.NoError(t, err)
+	_, err = store.Append(t.Context(), talk, memory.Entry{}, &memory.AppendOptions{IfVersion: before.Head.Version})
+	require.NoError(t, err)
 }
 
 // racing yields records as they were when the loop began, and has another process
@@ -255,12 +301,12 @@ func TestEnrichIsRepeatedAfterAnErrorOfTheStore(t *testing.T) {
 	s := &interrupted{Store: store, before: []func() error{func() error { return nil }, func() error { return broken }}}
 	done, err := memory.Enrich(t.Context(), s, talk, e, nil)
 	require.ErrorIs(t, err, broken)
-	require.Equal(t, 24, done.Annotated)
+	require.Equal(t, 25, done.Annotated)
 	require.Equal(t, ids[0], done.Next)
 	done, err = memory.Enrich(t.Context(), s, talk, e, &memory.EnrichOptions{From: done.Next})
 	require.NoError(t, err)
-	require.Equal(t, 36, done.Annotated)
-	require.Equal(t, 24, done.Skipped)
+	require.Equal(t, 35, done.Annotated)
+	require.Equal(t, 25, done.Skipped)
 }
 
 // A tally counts calls.
@@ -291,22 +337,19 @@ func TestWhatEnrichCosts(t *testing.T) {
 	}
 	_, err := memory.Enrich(t.Context(), store, talk, &reader{}, &memory.EnrichOptions{Page: 48})
 	require.NoError(t, err)
-	require.Equal(t, []int{1, 1, 3}, []int{store.opens, store.reads, store.updates})
+	require.Equal(t, []int{1, 4, 3}, []int{store.opens, store.reads, store.updates})
 }
 
-func TestEnrichGivesUpOnASessionThatNeverRests(t *testing.T) {
+func TestEnrichGivesUpWhereRecordsGoAgainAndAgain(t *testing.T) {
 	store := &memory.InMemory{}
 	speak(t, store, talk, "user", "hello")
-	title := func() error {
-		_, err := store.Update(t.Context(), talk, memory.SetTitle{Title: "x"})
-		return err
-	}
 	s := &interrupted{Store: store}
 	for range 20 {
-		s.before = append(s.before, title)
+		s.before = append(s.before, func() error { return memory.ErrNotFound })
 	}
 	_, err := memory.Enrich(t.Context(), s, talk, &reader{}, nil)
-	require.ErrorIs(t, err, memory.ErrConflict)
+	require.ErrorIs(t, err, memory.ErrNotFound)
+	require.Len(t, s.before, 12)
 	s.before = s.before[:3]
 	_, err = memory.Enrich(t.Context(), s, talk, &reader{}, nil)
 	require.NoError(t, err)

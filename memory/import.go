@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"time"
 )
 
@@ -226,12 +227,17 @@ func (in *importer) remember(ctx context.Context) error {
 }
 
 func (s *sessionLine) check() error {
-	state, err := s.State.Normal()
-	if err != nil {
-		return err
+	// Appends may have made the state larger than State.Normal allows.
+	for name, v := range s.State {
+		err := checkStateKey(name)
+		if err == nil {
+			s.State[name], err = normal(v, 0)
+		}
+		if err != nil {
+			return fmt.Errorf("state %.60q: %w", name, err)
+		}
 	}
-	s.State = state
-	err = cmp.Or(Key(s.Key).Validate(), Create{Title: s.Head.Title, Labels: s.Head.Labels}.Validate(), Keep{Until: s.Head.Expires}.Validate())
+	err := cmp.Or(Key(s.Key).Validate(), Create{Title: s.Head.Title, Labels: s.Head.Labels}.Validate(), Keep{Until: s.Head.Expires}.Validate())
 	if err == nil && s.Gist != nil {
 		err = SetGist(*s.Gist).Validate()
 	}
@@ -370,13 +376,10 @@ func (in *importer) settle(ctx context.Context, s *sessionLine) error {
 	if err != nil {
 		return err
 	}
-	delta := Delta{Set: States{Session: s.State}}
-	for name := range w.States.Session {
-		if _, ok := s.State[name]; !ok {
-			delta.Unset.Session = append(delta.Unset.Session, name)
-		}
+	var changes []Change
+	if delta := between(w.States.Session, s.State); len(delta.Set.Session)+len(delta.Unset.Session) > 0 {
+		changes = append(changes, SetState(delta))
 	}
-	changes := []Change{SetState(delta)}
 	switch {
 	case s.Gist == nil:
 	case in.gist == "":
@@ -387,6 +390,25 @@ func (in *importer) settle(ctx context.Context, s *sessionLine) error {
 	if !s.Head.Expires.IsZero() {
 		changes = append(changes, Keep{Until: s.Head.Expires})
 	}
+	if len(changes) == 0 {
+		return nil
+	}
 	_, err = in.store.Update(ctx, in.key, changes...)
 	return err
+}
+
+// between returns what makes one state of a session another.
+func between(from, to State) (d Delta) {
+	d.Set.Session = State{}
+	for name, v := range to {
+		if was, ok := from[name]; !ok || !reflect.DeepEqual(was, v) {
+			d.Set.Session[name] = v
+		}
+	}
+	for name := range from {
+		if _, ok := to[name]; !ok {
+			d.Unset.Session = append(d.Unset.Session, name)
+		}
+	}
+	return d
 }

@@ -295,6 +295,21 @@ func TestAGistStaysWithTheNewestRecordItCovers(t *testing.T) {
 	require.Equal(t, 1, done.Gists)
 }
 
+func TestAStateThatAppendsMadeTooLargeIsImported(t *testing.T) {
+	from, to := &memory.InMemory{}, &memory.InMemory{}
+	for i := range 2 {
+		entry := memory.Entry{State: memory.Delta{Set: memory.States{Session: memory.State{fmt.Sprint(i): strings.Repeat("x", memory.MaxState-100)}}}}
+		_, err := from.Append(t.Context(), talk, entry, nil)
+		require.NoError(t, err)
+	}
+	_, err := memory.Import(t.Context(), to, strings.NewReader(export(t, from, talk)), nil)
+	require.NoError(t, err)
+	wantWindow, want := content(t, from, talk)
+	gotWindow, got := content(t, to, talk)
+	require.Equal(t, wantWindow, gotWindow)
+	require.Equal(t, want, got)
+}
+
 func TestExportAllWritesWhatTheQuerySelects(t *testing.T) {
 	store := full(t)
 	for i := range 3 {
