@@ -78,8 +78,16 @@ func (o *CausalityOptions) WithDefaults() CausalityOptions {
 // It calls open for each process of each schedule, and again when a process starts
 // anew, one call at a time; what open returns may be the same Store each time or one
 // of many over the same table. Half of the steps are calls of all processes at once.
-// A schedule has a session of its own and deletes it. A failure says which seed
-// repeats it.
+// A schedule has a session of its own and deletes it. A store may fail by itself too,
+// in the middle of a call, with any error but one that a crash does not explain:
+// ErrNotFound, ErrConflict, ErrInvalid, ErrCorrupt, ErrDenied. A failure says which
+// seed repeats it.
+//
+// A backend whose stores share nothing but a table says what its clocks promise:
+//
+//	memorytest.Causality(t, func(int) memory.Store { return newStore(table) }, &memorytest.CausalityOptions{
+//		Clocks: memorytest.Synchronised, Overlap: 10 * time.Second,
+//	})
 func Causality(t *testing.T, open func(process int) memory.Store, opts *CausalityOptions) {
 	t.Helper()
 	o := opts.WithDefaults()

@@ -21,6 +21,14 @@ import (
 // call of a method meets depends on Seed alone, so that a test of one goroutine is
 // the same every time.
 //
+// A test of an agent gives it a Store in a storm, and looks at what it has kept with
+// the Store itself. A test that is not about failures puts a [Patient] between. A
+// backend passes the suite in any weather:
+//
+//	memorytest.Run(t, func(t *testing.T) memory.Store {
+//		return memorytest.NewPatient(memorytest.Storm(1).Over(newStore(t)))
+//	})
+//
 // Two things are not here. Items whose time to live has ended and which the service
 // has not removed yet are never seen, as the contract makes whoever expires be not
 // found at once; of late removal only LateTTL shows. And a Store always reads its

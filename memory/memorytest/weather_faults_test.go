@@ -288,6 +288,62 @@ func TestFindByIntentLagsAndTheSessionsOfAUserDoNot(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(all, func(a, b memory.Match) int { return strings.Compare(string(b.Record), string(a.Record)) }))
 }
 
+func TestALateIndexKeepsTheOrderAndTheUser(t *testing.T) {
+	w := memorytest.Weather{IndexLag: 1000}.Over(new(memory.InMemory))
+	var all []memory.Match // oldest first
+	for i := range 9 {
+		k := memory.Key{App: "app", User: []string{"ada", "bob"}[i%2], Session: "s"}
+		r, err := w.Append(t.Context(), k, said("a"), nil)
+		require.NoError(t, err)
+		all = append(all, memory.Match{Key: k, Record: r.Record.ID, Notes: memory.Notes{Intent: "buy"}})
+	}
+	find := func(q memory.Query) (found []memory.Match) {
+		q.App, q.Intent, q.Since = "app", "buy", time.Now().Add(-time.Hour)
+		for m, err := range w.Find(t.Context(), q) {
+			require.NoError(t, err)
+			found = append(found, m)
+		}
+		return found
+	}
+	annotate := func(m memory.Match, n memory.Notes) {
+		_, err := w.Update(t.Context(), m.Key, memory.Annotate{Record: m.Record, Notes: n})
+		require.NoError(t, err)
+	}
+	for _, m := range all {
+		annotate(m, m.Notes)
+	}
+	for len(find(memory.Query{})) < len(all) {
+		require.Less(t, w.Faults().Unindexed, uint64(1e5))
+	}
+	slices.Reverse(all)
+	annotate(all[4], memory.Notes{})
+	require.Equal(t, all, find(memory.Query{}), "what was taken back is where it was")
+	require.Equal(t, all[:5], find(memory.Query{Limit: 5}))
+	require.Equal(t, []memory.Match{all[1], all[3], all[5], all[7]}, find(memory.Query{User: "bob"}))
+	require.Equal(t, []memory.Match{all[0], all[2], all[4], all[6], all[8]}, find(memory.Query{User: "ada"}))
+}
+
+func TestACoarseListingIsByTheTimesThatItSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memorytest.Weather{Coarse: true}.Over(new(memory.InMemory))
+		appendTo(t, w, "s", "a", nil)
+		time.Sleep(12 * time.Minute)
+		exact := appendTo(t, w, "s", "b", nil).Record.Time
+		count := func(q memory.Query) (n int) {
+			q.App = "app"
+			for _, err := range w.Find(t.Context(), q) {
+				require.NoError(t, err)
+				n++
+			}
+			return n
+		}
+		said := exact.Add(-2 * time.Minute)
+		require.Equal(t, 1, count(memory.Query{Since: said, Until: exact}))
+		require.Zero(t, count(memory.Query{Since: said.Add(1)}))
+		require.Zero(t, count(memory.Query{Until: said}))
+	})
+}
+
 func TestActivityIsCoarse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := memorytest.Weather{Coarse: true}.Over(new(memory.InMemory))
@@ -322,6 +378,7 @@ func TestARequestIDMayOutliveItsLife(t *testing.T) {
 		_, err := w.Open(t.Context(), key("s"), &memory.WindowOptions{AtLeast: second.Bookmark})
 		require.NoError(t, err)
 		require.NoError(t, w.Delete(t.Context(), key("s")))
+		appendTo(t, w, "s", "a new session", nil)
 		require.False(t, appendTo(t, w, "s", "wednesday", daily).Replayed, "its session is another one")
 		time.Sleep(memory.RequestLife + 48*time.Hour)
 		require.False(t, appendTo(t, w, "s", "saturday", daily).Replayed)
