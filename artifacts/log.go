@@ -42,6 +42,18 @@ func (l *Log) Published(id string) (v Version, seq int64, err error) {
 	return e.clone(), e.seq, nil
 }
 
+// IDs yields the ID of every Publish, with the version that it made, in no order.
+func (l *Log) IDs() iter.Seq2[string, int64] { return maps.All(l.ids) }
+
+// SeqOf returns the Seq of the record that published a version, or 0 if there is
+// no such version.
+func (l *Log) SeqOf(version int64) int64 {
+	if version < 1 || version >= l.Next() {
+		return 0
+	}
+	return l.versions[version-1].seq
+}
+
 // Resolve does what [Store.Resolve] says.
 func (l *Log) Resolve(ref Ref) (Version, error) {
 	n := ref.Number

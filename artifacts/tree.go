@@ -85,7 +85,11 @@ func (t tree) open(ctx context.Context, p string) (*openFile, error) {
 		return nil, &fs.PathError{Op: "open", Path: p, Err: fmt.Errorf("%w: %w", ErrInvalid, fs.ErrInvalid)}
 	}
 	if f, found := t.find(p); found {
-		return &openFile{ctx: ctx, stat: stat{info: f.FileInfo, created: t.created}, blob: f.blob, verified: make([]atomic.Bool, len(f.blob.leaves))}, nil
+		out := &openFile{ctx: ctx, stat: stat{info: f.FileInfo, created: t.created}}
+		if f.blob != nil {
+			out.content = &verifying{blob: f.blob, digest: f.Digest, verified: make([]atomic.Bool, len(f.blob.leaves))}
+		}
+		return out, nil
 	}
 	if p != "." && len(t.under(p)) == 0 {
 		return nil, &fs.PathError{Op: "open", Path: p, Err: ErrNotFound}
@@ -138,15 +142,21 @@ func (s stat) Mode() fs.FileMode {
 
 // An openFile is a [File] of a tree.
 type openFile struct {
-	ctx      context.Context //nolint:containedctx // io.Reader takes none, and the contract says whose context it is
-	stat     stat
-	tree     tree // of a directory
-	entries  []fs.DirEntry
-	listed   bool
-	blob     *blob // of a file
+	ctx     context.Context //nolint:containedctx // io.Reader takes none, and the contract says whose context it is
+	stat    stat
+	tree    tree // of a directory
+	entries []fs.DirEntry
+	listed  bool
+	content Content // of a file
+	offset  int64
+	closed  atomic.Bool
+}
+
+// verifying reads a blob, each leaf of which it verifies once.
+type verifying struct {
+	blob     *blob
+	digest   string
 	verified []atomic.Bool
-	offset   int64
-	closed   atomic.Bool
 }
 
 var _ File = (*openFile)(nil)
@@ -201,24 +211,30 @@ func (f *openFile) readAt(p []byte, offset int64) (int, error) {
 	if offset < 0 {
 		return 0, fmt.Errorf("%w: offset %d", ErrInvalid, offset)
 	}
-	if offset >= int64(len(f.blob.data)) || len(p) == 0 {
+	size := f.stat.info.Size
+	if offset >= size || len(p) == 0 {
 		return 0, nil
 	}
-	end := min(offset+int64(len(p)), int64(len(f.blob.data)))
-	for leaf := offset / LeafSize; leaf*LeafSize < end && int(leaf) < len(f.verified); leaf++ {
-		if f.verified[leaf].Load() {
+	return f.content.ReadAt(f.ctx, p[:min(int64(len(p)), size-offset)], offset)
+}
+
+// ReadAt implements [Content].
+func (v *verifying) ReadAt(ctx context.Context, p []byte, offset int64) (int, error) {
+	end := offset + int64(len(p))
+	for leaf := offset / LeafSize; leaf*LeafSize < end && int(leaf) < len(v.verified); leaf++ {
+		if v.verified[leaf].Load() {
 			continue
 		}
-		if err := f.alive(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		part := f.blob.data[leaf*LeafSize : min((leaf+1)*LeafSize, int64(len(f.blob.data)))]
-		if sha256.Sum256(part) != f.blob.leaves[leaf] {
-			return 0, fmt.Errorf("%w: bytes from %d on are not those of %s", ErrCorrupt, leaf*LeafSize, f.stat.info.Digest)
+		part := v.blob.data[leaf*LeafSize : min((leaf+1)*LeafSize, int64(len(v.blob.data)))]
+		if sha256.Sum256(part) != v.blob.leaves[leaf] {
+			return 0, fmt.Errorf("%w: bytes from %d on are not those of %s", ErrCorrupt, leaf*LeafSize, v.digest)
 		}
-		f.verified[leaf].Store(true)
+		v.verified[leaf].Store(true)
 	}
-	return copy(p, f.blob.data[offset:end]), nil
+	return copy(p, v.blob.data[offset:end]), nil
 }
 
 func (f *openFile) Seek(offset int64, whence int) (int64, error) {

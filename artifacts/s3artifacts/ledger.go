@@ -1,0 +1,320 @@
+package s3artifacts
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/genaistore/genaistore/artifacts"
+)
+
+const (
+	snapshotEvery = 64
+	readAhead     = 16 // records that are read at a time where many are new
+	maxNames      = 4096
+)
+
+// A ledger is what a process knows of a name.
+type ledger struct {
+	name artifacts.Name
+	base string
+
+	mu      sync.Mutex
+	fold    *fold // nil before it was read
+	checked time.Time
+	index   *index
+	trees   map[int64]*artifacts.Tree
+}
+
+// ledger returns that of a name. It forgets others where there are very many.
+func (s *Store) ledger(name artifacts.Name) *ledger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.names[name]
+	if l == nil {
+		for other := range s.names {
+			if len(s.names) < maxNames {
+				break
+			}
+			delete(s.names, other)
+		}
+		l = &ledger{name: name, base: s.base(name)}
+		s.names[name] = l
+	}
+	return l
+}
+
+// look calls do with the fold, which nobody changes meanwhile. It must not wait.
+func (l *ledger) look(do func(f *fold) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return do(l.fold)
+}
+
+// seq returns the newest record that was read, or -1 before anything was.
+func (l *ledger) seq() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fold == nil {
+		return -1
+	}
+	return l.fold.log.Last().Seq
+}
+
+// take adds what was read, if nobody else has meanwhile.
+func (l *ledger) take(e *entry, condemned []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.Record.Seq != l.fold.log.Last().Seq+1 {
+		return nil
+	}
+	return l.fold.add(e, condemned)
+}
+
+// fresh returns the ledger of a name as its log is now.
+func (s *Store) current(ctx context.Context, name artifacts.Name) (*ledger, error) {
+	l := s.ledger(name)
+	return l, s.refresh(ctx, l)
+}
+
+// recent is current, but for what MaxStale allows.
+func (s *Store) recent(ctx context.Context, name artifacts.Name) (*ledger, error) {
+	l := s.ledger(name)
+	if s.opts.MaxStale > 0 {
+		l.mu.Lock()
+		young := l.fold != nil && time.Since(l.checked) <= s.opts.MaxStale
+		l.mu.Unlock()
+		if young {
+			return l, nil
+		}
+	}
+	return l, s.refresh(ctx, l)
+}
+
+// refresh reads the log from where the ledger is to its end.
+func (s *Store) refresh(ctx context.Context, l *ledger) error {
+	began := time.Now()
+	seq := l.seq()
+	if seq < 0 {
+		if err := s.begin(ctx, l); err != nil {
+			return err
+		}
+	}
+	for ahead := 1; ; ahead = min(2*ahead, readAhead) {
+		end, err := s.follow(ctx, l, ahead)
+		if err != nil {
+			return err
+		}
+		if end {
+			break
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if began.After(l.checked) {
+		l.checked = began
+	}
+	return nil
+}
+
+// follow reads the next n records, and says whether it found the end.
+func (s *Store) follow(ctx context.Context, l *ledger, n int) (end bool, err error) {
+	next := l.seq() + 1
+	entries, err := s.entries(ctx, l, next, n)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		if e.entry == nil {
+			return true, nil
+		}
+		if err := l.take(e.entry, e.condemned); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// A reading is an entry with the keys that it condemns.
+type reading struct {
+	*entry
+	condemned []string
+}
+
+// entries reads n records from seq on; what is not there is left nil.
+func (s *Store) entries(ctx context.Context, l *ledger, seq int64, n int) ([]reading, error) {
+	out := make([]reading, n)
+	if n == 1 {
+		var err error
+		out[0], err = s.entry(ctx, l, seq)
+		return out, err
+	}
+	g, each := errgroup.WithContext(ctx)
+	g.SetLimit(readAhead)
+	for i := range n {
+		g.Go(func() (err error) {
+			out[i], err = s.entry(each, l, seq+int64(i))
+			return err
+		})
+	}
+	return out, cmp.Or(ctx.Err(), g.Wait())
+}
+
+// entry reads one record, which is nil if there is none.
+func (s *Store) entry(ctx context.Context, l *ledger, seq int64) (reading, error) {
+	got, err := s.get(ctx, l.base+logKey(seq), "", span{})
+	switch {
+	case errors.Is(err, artifacts.ErrNotFound) && !isNoBucket(err):
+		return reading{}, nil
+	case errors.Is(err, artifacts.ErrDenied):
+		return reading{}, fmt.Errorf("%w (without s3:ListBucket a record that is not there yet is denied too)", err)
+	case err != nil:
+		return reading{}, err
+	}
+	e, err := decodeEntry(got.data)
+	if err != nil {
+		return reading{}, fmt.Errorf("%s: %w", l.base+logKey(seq), err)
+	}
+	if e.Record.Seq != seq || e.Version != nil && e.Version.ID.Name != l.name {
+		return reading{}, fmt.Errorf("%s: %w: it is record %d of another place", l.base+logKey(seq), artifacts.ErrCorrupt, e.Record.Seq)
+	}
+	if e.Condemn == nil {
+		return reading{entry: e}, nil
+	}
+	text, err := s.text(ctx, l, e.Condemn)
+	return reading{e, keys(text)}, err
+}
+
+// text returns what a list says, from its record or its object, verified.
+func (s *Store) text(ctx context.Context, l *ledger, at *list) ([]byte, error) {
+	text := []byte(at.Text)
+	if at.Key != "" {
+		got, err := s.get(ctx, l.base+at.Key, at.Version, span{})
+		if errors.Is(err, artifacts.ErrNotFound) {
+			return nil, fmt.Errorf("%w: a record needs it: %w", artifacts.ErrCorrupt, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		text = got.data
+	}
+	if contentSum(text) != at.Digest {
+		return nil, fmt.Errorf("%s: %w: its digest is not %s", l.base+at.Key, artifacts.ErrCorrupt, at.Digest)
+	}
+	return text, nil
+}
+
+// begin finds a fold to begin with: in the hint, in the snapshot before it, in
+// the newest snapshot there is, or before the first record.
+func (s *Store) begin(ctx context.Context, l *ledger) error {
+	seq, f, err := s.folded(ctx, l, headKey)
+	if err != nil {
+		return err
+	}
+	if f == nil && seq >= snapshotEvery {
+		if _, f, err = s.folded(ctx, l, snapKey(seq-seq%snapshotEvery)); err != nil {
+			return err
+		}
+	}
+	if f == nil {
+		if f, err = s.newestSnapshot(ctx, l); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fold == nil {
+		l.fold = f
+	}
+	return nil
+}
+
+// newestSnapshot finds a snapshot in a number of requests that grows with the
+// logarithm of the log. Where some were not written it may find an older one.
+func (s *Store) newestSnapshot(ctx context.Context, l *ledger) (*fold, error) {
+	best := newFold()
+	low, high := int64(0), int64(0) // in snapshots: low is there, high is not
+	for step := int64(1); high == 0 || high-low > 1; {
+		try := low + step
+		if high != 0 {
+			try = (low + high) / 2
+		}
+		_, f, err := s.folded(ctx, l, snapKey(try*snapshotEvery))
+		switch {
+		case err != nil:
+			return nil, err
+		case f == nil:
+			high = try
+		default:
+			best, low, step = f, try, 2*step
+		}
+	}
+	return best, nil
+}
+
+// folded reads a fold. What is not there, broken or of another release is nil: it
+// says nothing that the log does not say.
+func (s *Store) folded(ctx context.Context, l *ledger, key string) (int64, *fold, error) {
+	got, err := s.get(ctx, l.base+key, "", span{})
+	switch {
+	case errors.Is(err, artifacts.ErrNotFound) && !isNoBucket(err):
+		return 0, nil, nil
+	case err != nil:
+		return 0, nil, err
+	}
+	seq, f, err := unseal(got.data, l.name)
+	if err != nil {
+		return 0, nil, nil //nolint:nilerr // it is a cache
+	}
+	return seq, f, nil
+}
+
+// lost returns which keys were condemned after a record. What was condemned and
+// swept since, a fold has forgotten: then known is false.
+func (f *fold) lost(since int64, keys []string) (lost []string, known bool) {
+	if len(f.condemned) > 0 {
+		for _, key := range keys {
+			if f.condemned[key] > since {
+				lost = append(lost, key)
+			}
+		}
+	}
+	return lost, f.forgotten <= since
+}
+
+// lost is that of the fold, with the records whose keys it has forgotten.
+func (s *Store) lost(ctx context.Context, l *ledger, since int64, keys []string) ([]string, error) {
+	var (
+		lost      []string
+		forgotten int64
+	)
+	_ = l.look(func(f *fold) error {
+		lost, _ = f.lost(since, keys)
+		forgotten = f.forgotten
+		return nil
+	})
+	wanted := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		wanted[key] = true
+	}
+	for seq := since + 1; seq <= forgotten; seq += readAhead {
+		entries, err := s.entries(ctx, l, seq, int(min(readAhead, forgotten-seq+1)))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			for _, key := range e.condemned {
+				if wanted[key] && !slices.Contains(lost, key) {
+					lost = append(lost, key)
+				}
+			}
+		}
+	}
+	return lost, nil
+}

@@ -1,0 +1,208 @@
+package s3artifacts
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"iter"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/genaistore/genaistore/artifacts"
+	"github.com/genaistore/genaistore/internal/paging"
+	"github.com/genaistore/genaistore/meter"
+)
+
+// kinds are the errors of S3 that a caller does something about, by their code.
+func kind(code string) error {
+	switch code {
+	case "NoSuchKey", "NotFound", "NoSuchVersion", "NoSuchBucket", "NoSuchUpload":
+		return artifacts.ErrNotFound
+	case "AccessDenied", "Forbidden", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken":
+		return artifacts.ErrDenied
+	case "SlowDown", "ServiceUnavailable", "RequestLimitExceeded", "TooManyRequests", "Throttling", "ThrottlingException":
+		return artifacts.ErrThrottled
+	case "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted":
+		return artifacts.ErrConflict
+	case "BadDigest", "XAmzContentSHA256Mismatch", "InvalidDigest":
+		return artifacts.ErrCorrupt
+	case "InvalidObjectState":
+		return artifacts.ErrArchived
+	}
+	return nil
+}
+
+// classify puts the kind of an error of S3 in front of it.
+func classify(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if api, is := errors.AsType[smithy.APIError](err); is {
+		if k := kind(api.ErrorCode()); k != nil {
+			return fmt.Errorf("%s: %w: %w", key, k, err)
+		}
+	}
+	if response, is := errors.AsType[*smithyhttp.ResponseError](err); is {
+		switch response.HTTPStatusCode() {
+		case http.StatusNotFound:
+			return fmt.Errorf("%s: %w: %w", key, artifacts.ErrNotFound, err)
+		case http.StatusForbidden:
+			return fmt.Errorf("%s: %w: %w", key, artifacts.ErrDenied, err)
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+			return fmt.Errorf("%s: %w: %w", key, artifacts.ErrThrottled, err)
+		}
+	}
+	return fmt.Errorf("%s: %w", key, err)
+}
+
+// An object is what was read: all of it, or a range.
+type object struct {
+	data    []byte
+	version string
+}
+
+// get reads an object. A version of "" means the current one; a span of no length
+// means all of it.
+func (s *Store) get(ctx context.Context, key, version string, from span) (object, error) {
+	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: &key}
+	if version != "" {
+		in.VersionId = &version
+	}
+	if from.length > 0 {
+		in.Range = new(fmt.Sprintf("bytes=%d-%d", from.offset, from.offset+from.length-1))
+	}
+	out, err := s.client.GetObject(ctx, in)
+	if err != nil {
+		meter.Add(ctx, meter.Cost{Requests: 1})
+		return object{}, classify(key, err)
+	}
+	data, err := readBody(out.Body, from.length)
+	meter.Add(ctx, meter.Cost{Requests: 1, BytesReceived: int64(len(data))})
+	if err != nil {
+		return object{}, classify(key, err)
+	}
+	return object{data, value(out.VersionId)}, nil
+}
+
+// A span is a range of bytes.
+type span struct{ offset, length int64 }
+
+func readBody(body io.ReadCloser, size int64) (data []byte, err error) {
+	defer func() { err = errors.Join(err, body.Close()) }()
+	if size <= 0 {
+		return io.ReadAll(body)
+	}
+	data = make([]byte, size)
+	n, err := io.ReadFull(body, data)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %d bytes, and %d were asked for", artifacts.ErrCorrupt, n, size)
+	}
+	return data[:n], err
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// checksum returns the CRC-32C of data as S3 writes it.
+func checksum(sum uint32) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+}
+
+func castagnoli(sum uint32, data []byte) uint32 {
+	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), data)
+}
+
+// put writes an object and returns its version, where the bucket has versions. S3
+// refuses bytes that do not have the checksum sent with them.
+func (s *Store) put(ctx context.Context, key string, data []byte, adjust func(*s3.PutObjectInput)) (string, error) {
+	sum := checksum(castagnoli(0, data))
+	in := &s3.PutObjectInput{
+		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(data), ContentLength: new(int64(len(data))), ChecksumCRC32C: &sum,
+	}
+	if s.opts.KMSKeyID != "" {
+		in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = types.ServerSideEncryptionAwsKms, &s.opts.KMSKeyID, new(true)
+	}
+	if adjust != nil {
+		adjust(in)
+	}
+	meter.Add(ctx, meter.Cost{Requests: 1, BytesSent: int64(len(data))})
+	out, err := s.client.PutObject(ctx, in)
+	if err != nil {
+		return "", classify(key, err)
+	}
+	if got := value(out.ChecksumCRC32C); got != "" && got != sum {
+		return "", fmt.Errorf("%s: %w: S3 received bytes with the CRC-32C %s, not %s", key, artifacts.ErrCorrupt, got, sum)
+	}
+	return realVersion(out.VersionId), nil
+}
+
+// realVersion leaves out the version of an object that has no other.
+func realVersion(id *string) string {
+	if v := value(id); v != "null" {
+		return v
+	}
+	return ""
+}
+
+func asJSON(in *s3.PutObjectInput) { in.ContentType = new("application/json") }
+
+func asNew(in *s3.PutObjectInput) {
+	asJSON(in)
+	in.IfNoneMatch = new("*")
+}
+
+// remove deletes an object, or one version of it.
+func (s *Store) remove(ctx context.Context, key, version string) error {
+	in := &s3.DeleteObjectInput{Bucket: &s.bucket, Key: &key}
+	if version != "" {
+		in.VersionId = &version
+	}
+	meter.Add(ctx, meter.Cost{Requests: 1})
+	_, err := s.client.DeleteObject(ctx, in)
+	if errors.Is(classify(key, err), artifacts.ErrNotFound) {
+		return nil
+	}
+	return classify(key, err)
+}
+
+// list yields the objects below a prefix, which ends in a slash, in no order that
+// anything may rely on.
+func (s *Store) list(ctx context.Context, prefix string) iter.Seq2[types.Object, error] {
+	return paging.Seq(func(token string) ([]types.Object, string, error) {
+		in := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix}
+		if token != "" {
+			in.ContinuationToken = &token
+		}
+		meter.Add(ctx, meter.Cost{Requests: 1})
+		out, err := s.client.ListObjectsV2(ctx, in)
+		if err != nil {
+			return nil, "", classify(prefix, err)
+		}
+		return out.Contents, value(out.NextContinuationToken), nil
+	})
+}
+
+// isNoBucket tells a bucket that is missing from a key that is.
+func isNoBucket(err error) bool {
+	api, is := errors.AsType[smithy.APIError](err)
+	return is && api.ErrorCode() == "NoSuchBucket"
+}
+
+// unknown says that a store does not know an operation.
+func unknown(err error) bool {
+	api, is := errors.AsType[smithy.APIError](err)
+	return is && (api.ErrorCode() == "NotImplemented" || api.ErrorCode() == "MethodNotAllowed" || api.ErrorCode() == "UnsupportedOperation")
+}
