@@ -76,7 +76,7 @@ func (s *Weathered) open(ctx context.Context, key memory.Key, opts memory.Window
 			s.met.behind.Add(1)
 			return memory.Window{}, wrap("open", key, memory.ErrBehind)
 		}
-		if im, ok := s.sea.find(key, seen, time.Now()); ok && c.stale {
+		if im, ok := s.image(key, seen, c); ok {
 			s.met.stale.Add(1)
 			if im.absent {
 				s.met.negative.Add(1)
@@ -89,11 +89,20 @@ func (s *Weathered) open(ctx context.Context, key memory.Key, opts memory.Window
 	w, err := s.store.Open(ctx, key, &opts)
 	if err == nil {
 		s.sea.issue(w.Bookmark)
+		s.picture(ctx, key, c)
 	}
 	if errors.Is(err, memory.ErrNotFound) && c.remember {
 		s.sea.keep(key, sight, image{absent: true})
 	}
 	return w, err
+}
+
+// image returns what a cache answers with, if the schedule says that one does.
+func (s *Weathered) image(key memory.Key, seen uint64, c call) (image, bool) {
+	if !c.stale {
+		return image{}, false
+	}
+	return s.sea.find(key, seen, time.Now())
 }
 
 // Records implements [memory.Store].

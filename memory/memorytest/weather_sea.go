@@ -1,6 +1,7 @@
 package memorytest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -16,7 +17,8 @@ import (
 // index has come.
 type sea struct {
 	mu       sync.Mutex
-	issued   map[memory.Bookmark]uint64 // when each was issued first, from 1 on
+	issues   uint64
+	issued   map[memory.Bookmark]uint64 // which of the issues was the last of each
 	images   map[memory.Key][]image     // in the order of their asOf
 	drops    map[memory.Key]uint64
 	requests map[requestKey]memo
@@ -28,9 +30,11 @@ func newSea() *sea {
 }
 
 // An image is what a cache or a replica has of a key: everything that the
-// bookmarks up to asOf prove, for they were issued before it was made.
+// bookmarks up to asOf prove, for they were issued before it was read, and nothing
+// that came after until.
 type image struct {
 	asOf   uint64
+	until  uint64
 	absent bool
 	window memory.Window // with all records, notes and states
 }
@@ -41,15 +45,18 @@ const maxImages = 8
 // A sight is the moment at which a read begins.
 type sight struct{ asOf, drops uint64 }
 
+// issue notes that b was returned. One that is returned again may prove more: in a
+// store whose bookmark is its last id, a record that came in below.
 func (s *sea) issue(b memory.Bookmark) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.issued[b]; !ok && b != "" {
-		s.issued[b] = uint64(len(s.issued) + 1)
+	if b != "" {
+		s.issues++
+		s.issued[b] = s.issues
 	}
 }
 
-// seen says when b was issued. It does not know bookmarks of other stores, nor
+// seen says when b was issued last. It does not know bookmarks of other stores, nor
 // those whose write lost its answer.
 func (s *sea) seen(b memory.Bookmark) (uint64, bool) {
 	s.mu.Lock()
@@ -61,7 +68,8 @@ func (s *sea) seen(b memory.Bookmark) (uint64, bool) {
 func (s *sea) look(key memory.Key) sight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return sight{uint64(len(s.issued)), s.drops[key]}
+	s.issues++ // so that no two images are of one moment
+	return sight{s.issues, s.drops[key]}
 }
 
 // keep takes an image that was read from what was there at the moment at.
@@ -71,10 +79,15 @@ func (s *sea) keep(key memory.Key, at sight, im image) {
 	if s.drops[key] != at.drops {
 		return // it may show what was deleted meanwhile
 	}
-	im.asOf = at.asOf
+	im.asOf, im.until = at.asOf, s.issues
 	images := append(s.images[key], im)
-	slices.SortStableFunc(images, func(a, b image) int { return int(a.asOf) - int(b.asOf) })
-	s.images[key] = images[max(0, len(images)-maxImages):]
+	slices.SortFunc(images, func(a, b image) int { return cmp.Compare(a.asOf, b.asOf) })
+	if len(images) > maxImages {
+		// One that was read at the same time may have less, and not stand in for it.
+		gone := images[0].until
+		images = slices.DeleteFunc(images, func(im image) bool { return im.asOf <= gone })
+	}
+	s.images[key] = images
 }
 
 func (s *sea) drop(key memory.Key) {
@@ -91,6 +104,9 @@ func (s *sea) find(key memory.Key, bookmark uint64, now time.Time) (image, bool)
 	for _, im := range s.images[key] {
 		end := im.window.Head.Expires
 		if im.asOf >= bookmark && (end.IsZero() || now.Before(end)) {
+			if b := im.window.Bookmark; b != "" {
+				s.issued[b] = max(s.issued[b], im.asOf) // it proves this image now
+			}
 			return im, true
 		}
 	}
