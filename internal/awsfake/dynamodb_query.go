@@ -28,13 +28,13 @@ func (f *DynamoDB) query(r *http.Request) (any, error) {
 	if in.Limit != nil && *in.Limit < 1 {
 		return nil, invalid("Limit must be greater than or equal to 1")
 	}
-	wanted, filter, fields, err := in.conditions(t, by)
+	asked, err := in.conditions(t, by)
 	if err != nil {
 		return nil, err
 	}
 	forward := in.ScanIndexForward == nil || *in.ScanIndexForward
 	order := t.order(by, forward)
-	selected := t.selected(wanted, by, order)
+	selected := t.selected(asked.key, by, order)
 	names := t.pageKeys(by)
 	if in.ExclusiveStartKey != nil {
 		if len(in.ExclusiveStartKey) != len(names) {
@@ -53,8 +53,8 @@ func (f *DynamoDB) query(r *http.Request) (any, error) {
 	more := false
 	for _, it := range selected {
 		read, size = read+1, size+it.size()
-		if filter == nil || filter.holds(it) {
-			page = append(page, project(it, fields))
+		if asked.filter == nil || asked.filter.holds(it) {
+			page = append(page, project(it, asked.fields))
 		}
 		if more = in.Limit != nil && read == *in.Limit || size >= maxPage; more {
 			break
@@ -92,30 +92,35 @@ func (t *table) pageKeys(by secondaryIndex) []string {
 	return names
 }
 
-// conditions parses the expressions of a query; filter and fields may be nil.
-func (in query) conditions(t *table, by secondaryIndex) (key, filter condition, fields []string, err error) {
+// An inquiry is the expressions of a query; filter and fields may be nil.
+type inquiry struct {
+	key, filter condition
+	fields      []string
+}
+
+func (in query) conditions(t *table, by secondaryIndex) (q inquiry, err error) {
 	named := newExpressions(in.ExpressionAttributeNames, in.ExpressionAttributeValues)
-	if key, err = named.parse(in.KeyConditionExpression); err != nil {
-		return nil, nil, nil, err
+	if q.key, err = named.parse(in.KeyConditionExpression); err != nil {
+		return q, err
 	}
-	partition, err := keys(key, by.hash, by.sort)
+	partition, err := keys(q.key, by.hash, by.sort)
 	if err != nil {
-		return nil, nil, nil, err
+		return q, err
 	}
 	if partition.kind() != t.keyType(by.hash) {
-		return nil, nil, nil, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+		return q, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
 	}
 	if in.FilterExpression != "" {
-		if filter, err = named.parse(in.FilterExpression); err != nil {
-			return nil, nil, nil, err
+		if q.filter, err = named.parse(in.FilterExpression); err != nil {
+			return q, err
 		}
 	}
 	if in.ProjectionExpression != "" {
-		if fields, err = named.paths(in.ProjectionExpression); err != nil {
-			return nil, nil, nil, err
+		if q.fields, err = named.paths(in.ProjectionExpression); err != nil {
+			return q, err
 		}
 	}
-	return key, filter, fields, named.unused()
+	return q, named.unused()
 }
 
 // order compares items by the sort key of by, then by the keys of the table, which

@@ -42,19 +42,19 @@ func (e effect) carryOut() {
 }
 
 func (f *DynamoDB) putItem(r *http.Request) (any, error) {
-	return f.one(r, func(in write) (effect, error) { return f.put(in) })
+	return writeOne(r, f.put)
 }
 
 func (f *DynamoDB) updateItem(r *http.Request) (any, error) {
-	return f.one(r, func(in write) (effect, error) { return f.update(in) })
+	return writeOne(r, f.update)
 }
 
 func (f *DynamoDB) deleteItem(r *http.Request) (any, error) {
-	return f.one(r, func(in write) (effect, error) { return f.remove(in) })
+	return writeOne(r, f.remove)
 }
 
-// one answers a request that writes one item.
-func (f *DynamoDB) one(r *http.Request, prepare func(write) (effect, error)) (any, error) {
+// writeOne answers a request that writes one item.
+func writeOne(r *http.Request, prepare func(write) (effect, error)) (any, error) {
 	var in write
 	if err := decode(r, &in); err != nil {
 		return nil, err
@@ -213,16 +213,16 @@ func (p *parser) assigned(old item) (attribute, error) {
 		if value, ok := path.in(old); ok {
 			return value, nil
 		}
-		return p.valueOf(other, old)
+		return other.valueIn(old)
 	}
 	from, err := p.operand()
 	if err != nil {
 		return attribute{}, err
 	}
-	return p.valueOf(from, old)
+	return from.valueIn(old)
 }
 
-func (p *parser) valueOf(o operand, old item) (attribute, error) {
+func (o operand) valueIn(old item) (attribute, error) {
 	value, ok := o.in(old)
 	if !ok {
 		return attribute{}, invalid("The provided expression refers to an attribute that does not exist in the item: %s", o.path)

@@ -40,14 +40,8 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 	if err != nil {
 		return memory.Receipt{}, err
 	}
-	after, err := bookmarkID(opts.After)
-	if err != nil {
+	if err := s.follow(opts.After); err != nil {
 		return memory.Receipt{}, err
-	}
-	if after != (hlc.ID{}) {
-		if err := s.clock.Observe(after, time.Now()); err != nil {
-			return memory.Receipt{}, err
-		}
 	}
 	a := &appending{Store: s, place: at(key), opts: opts, told: s.lastTold(), body: body{Entry: entry, requestID: opts.RequestID}}
 	if opts.IfVersion > 0 {
@@ -80,22 +74,35 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 	return memory.Receipt{Record: r.memory(), Bookmark: bookmark(r.id), Version: r.version, Replayed: replayed}, nil
 }
 
+// follow makes later ids sort after a bookmark.
+func (s *Store) follow(b memory.Bookmark) error {
+	after, err := bookmarkID(b)
+	if err != nil || after == (hlc.ID{}) {
+		return err
+	}
+	return s.clock.Observe(after, time.Now())
+}
+
 // begin makes sure of the session.
 func (a *appending) begin(ctx context.Context) error {
-	var err error
-	if a.opts.MustExist || a.opts.IfVersion > 0 {
-		if a.known = a.seen.get(a.pk); a.opts.MustExist || !a.known.fresh(time.Now()) {
-			if err := a.find(ctx); err != nil {
-				return err
-			}
+	fresh := a.seen.get(a.pk).fresh(time.Now())
+	if a.opts.MustExist || a.opts.IfVersion > 0 && !fresh {
+		if err := a.find(ctx); err != nil {
+			return err
 		}
 	}
+	var err error
 	if a.known, err = a.ensure(ctx, a.place); err != nil {
 		return err
 	}
 	if len(a.body.State.Set.Session)+len(a.body.State.Unset.Session) == 0 {
 		return nil
 	}
+	return a.beginState(ctx)
+}
+
+// beginState makes sure that readers look for the state in the record.
+func (a *appending) beginState(ctx context.Context) error {
 	if !a.known.state {
 		old, err := a.markState(ctx, a.place, a.known.epoch)
 		if err != nil {
@@ -171,7 +178,7 @@ func (a *appending) move(ctx context.Context, id, earlier string) error {
 	e := newExpression()
 	e.put(attrVersion, num(a.body.version))
 	e.put(attrMoved, str(id))
-	c := e.name(attrVersion) + "=" + e.value(num(a.opts.IfVersion)) + " AND " + a.isLive(e, now)
+	c := e.name(attrVersion) + "=" + e.value(num(a.opts.IfVersion)) + " AND " + e.isLive(now)
 	_, err := a.modify(ctx, a.pk, skHead, e, c)
 	if ambiguous(ctx, err) {
 		return a.movedTo(ctx, err, id)
@@ -191,8 +198,8 @@ func (a *appending) move(ctx context.Context, id, earlier string) error {
 }
 
 // movedTo resolves a write of the head whose answer did not come.
-func (s *appending) movedTo(ctx context.Context, cause error, id string) error {
-	it, err := s.get(ctx, s.pk, skHead)
+func (a *appending) movedTo(ctx context.Context, cause error, id string) error {
+	it, err := a.get(ctx, a.pk, skHead)
 	if err == nil && it != nil && getString(it, attrMoved) == id {
 		return nil
 	}
@@ -201,7 +208,7 @@ func (s *appending) movedTo(ctx context.Context, cause error, id string) error {
 
 // write puts the record under id. Where another one is there it returns that.
 func (a *appending) write(ctx context.Context, id string) (other item, err error) {
-	b, err := a.sealBody(a.place, id, a.body, a.known.key, false)
+	b, err := a.sealBody(a.place, id, a.body, a.known.key, largest)
 	if err != nil {
 		return nil, err
 	}
@@ -254,48 +261,56 @@ const quiet = 5 * time.Second
 // stores, so that no two attempts store under two ids.
 func (a *appending) once(ctx context.Context) (r *record, replayed bool, err error) {
 	a.nonce = rand.Text()[:16]
-	sk := requestSK(a.opts.RequestID)
 	earlier := ""
 	for try := range tries {
-		id, err := a.next()
-		if err != nil {
-			return nil, false, err
+		id, r, err := a.claim(ctx, &earlier)
+		if err != nil || r != nil {
+			return r, true, err
 		}
-		marked, err := a.mark(ctx, sk, id)
-		if err != nil {
-			return nil, false, err
-		}
-		if marked != id {
-			r, free, err := a.look(ctx, marked)
-			if err != nil || r != nil {
-				return r, true, err
+		if id != "" {
+			stored, err := a.moveAndWrite(ctx, id, earlier)
+			if err != nil || stored {
+				return &record{body: a.body, id: id}, false, err
 			}
-			if !free {
-				earlier = marked
-				if marked, err = a.fence(ctx, sk, marked, id); err != nil {
-					return nil, false, err
-				}
-				if marked == "" {
-					if err := wait(ctx, try/4); err != nil {
-						return nil, false, err
-					}
-					continue
-				}
-			}
-		}
-		if err := a.move(ctx, marked, earlier); err != nil {
-			return nil, false, err
-		}
-		other, err := a.write(ctx, marked)
-		if err != nil {
-			return nil, false, err
-		}
-		if other == nil {
-			return &record{body: a.body, id: marked}, false, nil
 		}
 		// Another attempt has stored or fenced this id: the next round finds out.
+		if err := wait(ctx, try/4); err != nil {
+			return nil, false, err
+		}
 	}
 	return nil, false, fmt.Errorf("%w: too many attempts at one request id", memory.ErrThrottled)
+}
+
+func (a *appending) moveAndWrite(ctx context.Context, id, earlier string) (stored bool, err error) {
+	if err := a.move(ctx, id, earlier); err != nil {
+		return false, err
+	}
+	other, err := a.write(ctx, id)
+	return err == nil && other == nil, err
+}
+
+// claim returns the id to store under, or the record that is stored, or neither where
+// somebody else has been faster. Earlier becomes the id that was fenced, if any.
+func (a *appending) claim(ctx context.Context, earlier *string) (string, *record, error) {
+	id, err := a.next()
+	if err != nil {
+		return "", nil, err
+	}
+	sk := requestSK(a.opts.RequestID)
+	marked, err := a.mark(ctx, sk, id)
+	if err != nil || marked == id {
+		return marked, nil, err
+	}
+	r, free, err := a.look(ctx, marked)
+	if err != nil || r != nil {
+		return "", r, err
+	}
+	if free {
+		return marked, nil, nil
+	}
+	*earlier = marked
+	id, err = a.fence(ctx, sk, marked, id)
+	return id, nil, err
 }
 
 // mark puts the marker with id, or returns the id in the one that is there.

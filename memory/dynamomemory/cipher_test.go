@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -87,10 +88,7 @@ func TestCipherTextThatWasTamperedWithIsCorrupt(t *testing.T) {
 		"that of another":      records[1]["b"].(*types.AttributeValueMemberB).Value,
 		"plain text, unmarked": []byte(strings.Repeat("x", 50)),
 	} {
-		it := map[string]types.AttributeValue{}
-		for k, v := range records[0] {
-			it[k] = v
-		}
+		it := maps.Clone(records[0])
 		it["b"] = &types.AttributeValueMemberB{Value: bad}
 		if name == "plain text, unmarked" {
 			delete(it, "x")

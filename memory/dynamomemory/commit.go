@@ -29,38 +29,38 @@ func (d *draft) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listed := true
 	if d.create {
-		if d.old != nil && d.old.fork != d.id {
-			if err := d.erase(ctx, d.place, d.id); err != nil {
-				return err
-			}
-		}
-		if listed, err = d.listNew(ctx, d.place, d.old, d.head); err != nil {
+		if err := d.makeRoom(ctx); err != nil {
 			return err
 		}
 	}
 	if err := d.carryOut(ctx, writes); err != nil {
 		return err
 	}
-	return d.after(ctx, listed, drop)
+	return d.after(ctx, drop)
+}
+
+// makeRoom removes what an earlier session has left, and lists the new one.
+func (d *draft) makeRoom(ctx context.Context) error {
+	if d.old != nil && d.old.fork != d.id {
+		if err := d.erase(ctx, d.place, d.id); err != nil {
+			return err
+		}
+	}
+	listed, err := d.listNew(ctx, d.place, d.old, d.head)
+	d.relist = !listed
+	return err
 }
 
 // after is what follows a commit.
-func (d *draft) after(ctx context.Context, listed bool, drop []item) error {
+func (d *draft) after(ctx context.Context, drop []item) error {
 	if d.Session == "" {
 		return nil
 	}
-	if d.create || d.relist {
-		d.seen.drop(d.pk)
+	if err := d.remember(ctx); err != nil {
+		return err
 	}
-	if d.create && d.head.live(time.Now()) {
-		if _, err := d.learn(ctx, d.place, d.head); err != nil {
-			return err
-		}
-		d.seen.change(d.pk, func(k *known) { k.state = d.foldNew })
-	}
-	if d.relist && !d.create || !listed {
+	if d.relist {
 		if err := d.list(ctx, d.place, d.head, ""); err != nil {
 			return err
 		}
@@ -79,6 +79,18 @@ func (d *draft) after(ctx context.Context, listed bool, drop []item) error {
 		return d.finishRewind(ctx, d.place, d.head, d.removed)
 	}
 	return nil
+}
+
+func (d *draft) remember(ctx context.Context) error {
+	if d.create || d.relist {
+		d.seen.drop(d.pk)
+	}
+	if !d.create || !d.head.live(time.Now()) {
+		return nil
+	}
+	_, err := d.learn(ctx, d.place, d.head)
+	d.seen.change(d.pk, func(k *known) { k.state = d.foldNew })
+	return err
 }
 
 func keepOf(h *head) int64 {
@@ -102,11 +114,9 @@ func (d *draft) writes(ctx context.Context) (all []write, drop []item, err error
 		all = append(all, w)
 	}
 	if d.gistDirty && (d.gistThere || d.gist != memory.Gist{}) {
-		w := write{pk: d.pk, sk: skGist}
-		if d.gist != (memory.Gist{}) {
-			if w.put, err = d.gistItem(d.place, d.gist, d.head.epoch, d.key, d.head.expires()); err != nil {
-				return nil, nil, err
-			}
+		w, err := d.gistWrite()
+		if err != nil {
+			return nil, nil, err
 		}
 		all = append(all, w)
 	}
@@ -120,13 +130,23 @@ func (d *draft) writes(ctx context.Context) (all []write, drop []item, err error
 			all = append(all, d.notesWrite(id, d.notes[id]))
 		}
 	}
+	others, err := d.sharedWrites()
+	return append(all, others...), drop, err
+}
+
+func (d *draft) gistWrite() (w write, err error) {
+	w = write{pk: d.pk, sk: skGist}
+	if d.gist != (memory.Gist{}) {
+		w.put, err = d.gistItem(d.place, d.gist, d.head.epoch, d.key, d.head.expires())
+	}
+	return w, err
+}
+
+func (d *draft) sharedWrites() (all []write, err error) {
 	for at, sh := range d.shared {
-		if !sh.dirty {
-			continue
-		}
 		it, err := d.sharedItem(sh.at, sh.shared, d.id)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		e := newExpression()
 		var when string
@@ -140,7 +160,7 @@ func (d *draft) writes(ctx context.Context) (all []write, drop []item, err error
 		}
 		all = append(all, write{pk: at.pk, sk: at.sk, put: it, when: when, e: e})
 	}
-	return all, drop, nil
+	return all, nil
 }
 
 func (d *draft) notesWrite(id string, n memory.Notes) write {
@@ -182,7 +202,7 @@ func (d *draft) headWrite() write {
 	if h.rewinding || d.edits() {
 		e.put(attrEdited, num(h.version))
 	}
-	return write{pk: d.pk, sk: skHead, change: e, when: d.unchanged(e, d.old) + " AND " + d.isLive(e, d.now), e: e}
+	return write{pk: d.pk, sk: skHead, change: e, when: d.unchanged(e, d.old) + " AND " + e.isLive(d.now), e: e}
 }
 
 func (d *draft) edits() bool {
@@ -235,8 +255,12 @@ func (d *draft) recordWrites(ctx context.Context) (all []write, drop []item, err
 			size += min(r.Size(), largest)
 		}
 	}
+	most := largest
+	if size > mostTransaction {
+		most = 8 << 10
+	}
 	for _, r := range dirty {
-		b, err := d.sealBody(d.place, r.id, r.body, d.key, size > mostTransaction)
+		b, err := d.sealBody(d.place, r.id, r.body, d.key, most)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -378,64 +402,4 @@ func (d *draft) annotateAll(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return d.id, d.carryOut(ctx, writes)
-}
-
-// finishRewind removes the records that a Rewind has hidden, then the range in the
-// head. Of one with a request id a tombstone stays, which a replay finds.
-func (s *Store) finishRewind(ctx context.Context, p place, h *head, removed map[string]*record) error {
-	if removed == nil {
-		key, err := s.dataKey(ctx, p, h)
-		if err != nil {
-			return err
-		}
-		items, err := s.all(ctx, scan{pk: p.pk, low: str(skRecord + h.rewound), high: str(skRecord + h.until)})
-		if err != nil {
-			return err
-		}
-		removed = map[string]*record{}
-		for _, it := range items {
-			r, err := s.load(ctx, p, it, key)
-			if err != nil {
-				return err
-			}
-			if r.id > h.rewound {
-				removed[r.id] = r
-			}
-		}
-	}
-	notes, err := s.all(ctx, scan{pk: p.pk, low: str(skNotes + h.rewound), high: str(skNotes + h.until), keysOnly: true})
-	if err != nil {
-		return err
-	}
-	var writes []types.WriteRequest
-	for _, it := range notes {
-		if s.skOf(it) > skNotes+h.rewound {
-			writes = append(writes, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: s.key(p.pk, s.skOf(it))}})
-		}
-	}
-	for id, r := range removed {
-		if r.kind != "" {
-			continue
-		}
-		if err := s.dropParts(ctx, p.pk, r.it); err != nil {
-			return err
-		}
-		if r.requestID != "" && time.Since(timeOf(id)) < tombstones {
-			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: s.tombstone(p, id, rewound, r.version)}})
-			continue
-		}
-		writes = append(writes, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: s.key(p.pk, skRecord+id)}})
-	}
-	if err := s.writeAll(ctx, writes); err != nil {
-		return err
-	}
-	e := newExpression()
-	e.drop(attrRewound)
-	e.drop(attrUntil)
-	c := e.name(attrRewound) + "=" + e.value(str(h.rewound)) + " AND " + e.name(attrUntil) + "=" + e.value(str(h.until))
-	_, err = s.modify(ctx, p.pk, skHead, e, c)
-	if _, done := refused(err); done {
-		return nil
-	}
-	return err
 }

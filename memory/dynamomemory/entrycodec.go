@@ -34,12 +34,14 @@ func (e *encoder) int(n int64)     { *e = binary.AppendVarint(*e, n) }
 func (e *encoder) byte(b byte)     { *e = append(*e, b) }
 func (e *encoder) string(s string) { e.uint(uint64(len(s))); *e = append(*e, s...) }
 
-func (e *encoder) bool(b bool) {
-	if b {
-		e.byte(1)
-		return
+func (e *encoder) flags(bits ...bool) {
+	b := byte(0)
+	for i, is := range bits {
+		if is {
+			b |= 1 << i
+		}
 	}
-	e.byte(0)
+	e.byte(b)
 }
 
 func (e *encoder) bytes(b []byte) {
@@ -51,17 +53,22 @@ func (e *encoder) bytes(b []byte) {
 	*e = append(*e, b...)
 }
 
-// length begins a list or map that may be nil.
-func (e *encoder) length(n int, isNil bool) {
-	if isNil {
-		e.byte(0)
-		return
+// length begins a list or map with n elements, -1 for nil.
+func (e *encoder) length(n int) { e.uint(uint64(n + 1)) }
+
+func listLength[T any](l []T) int {
+	if l == nil {
+		return -1
 	}
-	e.uint(uint64(n) + 1)
+	return len(l)
 }
 
 func (e *encoder) strings(m map[string]string) {
-	e.length(len(m), m == nil)
+	if m == nil {
+		e.length(-1)
+		return
+	}
+	e.length(len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		e.string(k)
 		e.string(m[k])
@@ -69,7 +76,7 @@ func (e *encoder) strings(m map[string]string) {
 }
 
 func (e *encoder) list(l []string) {
-	e.length(len(l), l == nil)
+	e.length(listLength(l))
 	for _, s := range l {
 		e.string(s)
 	}
@@ -77,18 +84,11 @@ func (e *encoder) list(l []string) {
 
 func (e *encoder) body(b body) {
 	e.byte(bodyVersion)
-	flags := byte(0)
-	if b.redacted {
-		flags |= 1
-	}
-	if b.edited {
-		flags |= 2
-	}
-	e.byte(flags)
+	e.flags(b.redacted, b.edited)
 	e.string(b.requestID)
 	e.int(b.version)
 	e.string(b.Turn)
-	e.length(len(b.Messages), b.Messages == nil)
+	e.length(listLength(b.Messages))
 	for i := range b.Messages {
 		e.message(&b.Messages[i])
 	}
@@ -99,7 +99,7 @@ func (e *encoder) body(b body) {
 func (e *encoder) message(m *memory.Message) {
 	e.string(m.Role)
 	e.string(m.Name)
-	e.bool(!m.Time.IsZero())
+	e.flags(!m.Time.IsZero())
 	if !m.Time.IsZero() {
 		e.int(m.Time.Unix())
 		e.uint(uint64(m.Time.Nanosecond()))
@@ -119,7 +119,7 @@ const (
 )
 
 func (e *encoder) parts(parts []memory.Part) {
-	e.length(len(parts), parts == nil)
+	e.length(listLength(parts))
 	for i := range parts {
 		p := &parts[i]
 		flags := byte(0)

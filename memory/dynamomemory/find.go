@@ -3,6 +3,7 @@ package dynamomemory
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -19,32 +20,44 @@ import (
 func (s *Store) Find(ctx context.Context, q memory.Query) iter.Seq2[memory.Match, error] {
 	key := memory.Key{Tenant: q.Tenant, App: q.App, User: q.User}
 	return func(yield func(memory.Match, error) bool) {
-		if err := firstError(ctx.Err(), q.Validate()); err != nil {
+		err := firstError(ctx.Err(), q.Validate())
+		switch {
+		case err != nil:
+		case q.Intent != "":
+			err = s.byIntent(ctx, q, yield)
+		default:
+			err = s.bySession(ctx, q, yield)
+		}
+		if err != nil && !errors.Is(err, errBroken) {
 			yield(memory.Match{}, wrap("find", key, err))
-			return
-		}
-		if q.Intent != "" {
-			s.byIntent(ctx, q, yield)
-			return
-		}
-		found, err := s.sessions(ctx, q)
-		if err != nil {
-			yield(memory.Match{}, wrap("find", key, err))
-			return
-		}
-		if q.Limit > 0 {
-			found = found[:min(q.Limit, len(found))]
-		}
-		for _, m := range found {
-			if err := ctx.Err(); err != nil {
-				yield(memory.Match{}, wrap("find", key, err))
-				return
-			}
-			if !yield(m, nil) {
-				return
-			}
 		}
 	}
+}
+
+func (s *Store) bySession(ctx context.Context, q memory.Query, yield func(memory.Match, error) bool) error {
+	found, err := s.sessions(ctx, q)
+	if err != nil {
+		return err
+	}
+	if q.Limit > 0 {
+		found = found[:min(q.Limit, len(found))]
+	}
+	_, err = tell(ctx, found, 0, yield)
+	return err
+}
+
+// tell yields at most limit elements, all if it is 0, and returns how many. Its error
+// is that of the context, or errBroken where the loop wants no more.
+func tell[T any](ctx context.Context, list []T, limit int, yield func(T, error) bool) (n int, err error) {
+	for _, x := range list {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		if n++; !yield(x, nil) || n == limit {
+			return n, errBroken
+		}
+	}
+	return n, ctx.Err()
 }
 
 func newestFirst(a, b memory.Match) int {
@@ -77,38 +90,42 @@ func (s *Store) together(ctx context.Context, scans []scan) ([]item, error) {
 }
 
 // byIntent goes back a day at a time.
-func (s *Store) byIntent(ctx context.Context, q memory.Query, yield func(memory.Match, error) bool) {
-	key := memory.Key{Tenant: q.Tenant, App: q.App, User: q.User}
+func (s *Store) byIntent(ctx context.Context, q memory.Query, yield func(memory.Match, error) bool) error {
+	first, last := s.days(q)
+	left := q.Limit
+	for day := last; !day.Before(first); day = day.AddDate(0, 0, -1) {
+		found, err := s.onDay(ctx, q, day)
+		if err != nil {
+			return err
+		}
+		n, err := tell(ctx, found, left, yield)
+		if err != nil {
+			return err
+		}
+		if q.Limit > 0 {
+			left -= n
+		}
+	}
+	return nil
+}
+
+// days returns the first and the last day on which a record may be that q selects and
+// that is still kept.
+func (s *Store) days(q memory.Query) (first, last time.Time) {
+	const day = 24 * time.Hour
 	now := time.Now()
 	since, until := q.Since, now.Add(hlc.MaxSkew)
 	if !q.Until.IsZero() && q.Until.Before(until) {
 		until = q.Until
 	}
-	if oldest := now.Add(-s.opts.Retention); s.opts.Retention > 0 && since.Before(oldest) {
+	oldest := time.UnixMilli(0)
+	if s.opts.Retention > 0 {
+		oldest = now.Add(-s.opts.Retention)
+	}
+	if since.Before(oldest) {
 		since = oldest
 	}
-	if epoch := time.UnixMilli(0); since.Before(epoch) {
-		since = epoch
-	}
-	n := 0
-	for day := until.UTC().Truncate(24 * time.Hour); !day.Before(since.UTC().Truncate(24 * time.Hour)); day = day.AddDate(0, 0, -1) {
-		found, err := s.onDay(ctx, q, day)
-		for _, m := range found {
-			if err = ctx.Err(); err != nil {
-				break
-			}
-			if n++; !yield(m, nil) || q.Limit > 0 && n == q.Limit {
-				return
-			}
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			yield(memory.Match{}, wrap("find", key, err))
-			return
-		}
-	}
+	return since.UTC().Truncate(day), until.UTC().Truncate(day)
 }
 
 // onDay returns the records of one day, newest first, of sessions that are alive.

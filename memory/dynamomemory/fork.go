@@ -19,29 +19,18 @@ func notThere(id string) error { return fmt.Errorf("record %q: %w", id, memory.E
 func (d *draft) copy(ctx context.Context, f memory.Fork) error {
 	parent := d.Key
 	parent.Session = f.From
-	v, err := d.Store.read(ctx, at(parent), memory.WindowOptions{Last: math.MaxInt})
+	v, err := d.read(ctx, at(parent), memory.WindowOptions{Last: math.MaxInt})
 	if err != nil {
 		return fmt.Errorf("session %q: %w", f.From, err)
 	}
 	slices.Reverse(v.records)
+	d.fold = &fold{cells: v.forward()} // the state is that of the whole parent
 	if f.UpTo != "" {
-		i, ok := slices.BinarySearchFunc(v.records, string(f.UpTo), func(r *record, id string) int {
-			switch {
-			case r.id < id:
-				return -1
-			case r.id > id:
-				return 1
-			}
-			return 0
-		})
-		if !ok {
+		i := slices.IndexFunc(v.records, func(r *record) bool { return r.id == string(f.UpTo) })
+		if i < 0 {
 			return notThere(string(f.UpTo))
 		}
-		// The state is that of the whole parent.
-		d.fold = &fold{cells: v.forward()}
 		v.records = v.records[:i+1]
-	} else {
-		d.fold = &fold{cells: v.forward()}
 	}
 	h := d.head
 	h.parent = f.From
@@ -53,23 +42,28 @@ func (d *draft) copy(ctx context.Context, f memory.Fork) error {
 	if v.gist.UpTo <= memory.RecordID(h.upTo) && v.gist != (memory.Gist{}) {
 		d.gist, d.gistDirty = v.gist, true
 	}
+	if err := d.hide(ctx); err != nil {
+		return err
+	}
+	return d.copyRecords(ctx, v)
+}
+
+// hide puts the invisible head.
+func (d *draft) hide(ctx context.Context) error {
 	if d.old != nil {
 		if err := d.erase(ctx, d.place, d.id); err != nil {
 			return err
 		}
 	}
-	h.floor = "" // the records are older than the session, and what was here before is gone
-	hidden := *h
+	d.head.floor = "" // the records are older than the session, and what was here before is gone
+	hidden := *d.head
 	hidden.fork = d.id
 	won, err := d.replace(ctx, d.place, d.old, &hidden)
-	if err != nil {
-		return err
-	}
-	if !won {
-		return errAgain
+	if err == nil && !won {
+		err = errAgain
 	}
 	d.old = &hidden
-	return d.copyRecords(ctx, v)
+	return err
 }
 
 // forward is state for records that are in their order.
@@ -82,23 +76,12 @@ func (v *view) forward() cells {
 }
 
 func (d *draft) copyRecords(ctx context.Context, v *view) error {
-	notes, err := d.all(ctx, scan{pk: v.pk, low: str(skNotes), high: str(skNotes + d.head.upTo)})
+	writes, err := d.copyNotes(ctx, v)
 	if err != nil {
 		return err
 	}
-	var writes []types.WriteRequest
-	for _, it := range notes {
-		n, err := d.decodeNotes(it)
-		if err != nil {
-			return err
-		}
-		id := d.skOf(it)[len(skNotes):]
-		if slices.ContainsFunc(v.records, func(r *record) bool { return r.id == id }) {
-			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: d.notesItem(d.place, id, n)}})
-		}
-	}
 	for _, r := range v.records {
-		b, err := d.sealBody(d.place, r.id, r.body, d.key, false)
+		b, err := d.sealBody(d.place, r.id, r.body, d.key, largest)
 		if err != nil {
 			return err
 		}
@@ -107,7 +90,7 @@ func (d *draft) copyRecords(ctx context.Context, v *view) error {
 			return err
 		}
 		writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: it}})
-		if len(writes) == batchWrite {
+		if len(writes) >= batchWrite {
 			if err := d.writeAll(ctx, writes); err != nil {
 				return err
 			}
@@ -115,6 +98,27 @@ func (d *draft) copyRecords(ctx context.Context, v *view) error {
 		}
 	}
 	return d.writeAll(ctx, writes)
+}
+
+func (d *draft) copyNotes(ctx context.Context, v *view) (writes []types.WriteRequest, err error) {
+	items, err := d.all(ctx, scan{pk: v.pk, low: str(skNotes), high: str(skNotes + d.head.upTo)})
+	if err != nil {
+		return nil, err
+	}
+	copied := map[string]bool{}
+	for _, r := range v.records {
+		copied[r.id] = true
+	}
+	for _, it := range items {
+		n, err := d.decodeNotes(it)
+		if err != nil {
+			return nil, err
+		}
+		if id := d.skOf(it)[len(skNotes):]; copied[id] {
+			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: d.notesItem(d.place, id, n)}})
+		}
+	}
+	return writes, nil
 }
 
 // abandon removes a fork whose Update has failed.
@@ -126,7 +130,7 @@ func (d *draft) abandon(ctx context.Context) error {
 	if err := d.erase(ctx, d.place, id); err != nil {
 		return err
 	}
-	pk, sk := d.directory(d.place)
+	pk, sk := d.directory()
 	for _, at := range []name{{pk, sk}, {d.pk, skHead}} {
 		e := newExpression()
 		err := d.remove(ctx, at.pk, at.sk, &condition{e.name(attrMoved) + "=" + e.value(str(d.id)), e})

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"github.com/genaistore/genaistore/memory"
 )
 
@@ -183,7 +181,7 @@ func (s *Store) renew(ctx context.Context, p place, h *head) error {
 	return err
 }
 
-func (s *Store) directory(p place) (pk, sk string) {
+func (p place) directory() (pk, sk string) {
 	return directoryPK(p.Key, userShard(p.User)), directorySK(p.Key)
 }
 
@@ -215,9 +213,8 @@ const tries = 40
 // Delete removes; the other way round there would be a session that no listing, and
 // so no memory.Forget, would ever find.
 func (s *Store) ensure(ctx context.Context, p place) (known, error) {
-	now := time.Now()
 	k := s.seen.get(p.pk)
-	if k.fresh(now) && s.opts.Cipher == nil {
+	if k.fresh(time.Now()) && s.opts.Cipher == nil {
 		return k, nil
 	}
 	if s.opts.Cipher != nil || !s.probed.Load() {
@@ -227,14 +224,15 @@ func (s *Store) ensure(ctx context.Context, p place) (known, error) {
 		if err != nil {
 			return known{}, err
 		}
-		if h := decodeHead(it); h.live(now) && k.fresh(now) && k.epoch == h.epoch {
+		s.probed.Store(true)
+		if h := decodeHead(it); h.live(time.Now()) && k.fresh(time.Now()) && k.epoch == h.epoch {
 			return s.learn(ctx, p, h)
 		}
-		s.probed.Store(true)
 	}
-	if err := s.checkClock(); err != nil {
-		return known{}, err
-	}
+	return s.activate(ctx, p, k)
+}
+
+func (s *Store) activate(ctx context.Context, p place, k known) (known, error) {
 	for range tries {
 		h, fresh, err := s.touchBoth(ctx, p)
 		if err != nil {
@@ -262,24 +260,14 @@ func (s *Store) touchBoth(ctx context.Context, p place) (h *head, fresh bool, er
 		return nil, false, err
 	}
 	now := time.Now()
-	dpk, dsk := s.directory(p)
+	dpk, dsk := p.directory()
 	listed, err := s.modify(ctx, dpk, dsk, s.touch(p, now, epoch), "")
 	if err != nil {
 		return nil, false, err
 	}
 	e := s.touch(p, now, epoch)
-	if s.opts.Cipher != nil {
-		it, err := s.get(ctx, p.pk, skHead)
-		if err != nil {
-			return nil, false, err
-		}
-		if it == nil {
-			_, wrapped, err := s.opts.Cipher.NewKey(ctx, s.scope(p.Key))
-			if err != nil {
-				return nil, false, err
-			}
-			e.putNew(attrKey, attrKey, bin(wrapped))
-		}
+	if err := s.touchKey(ctx, p, e); err != nil {
+		return nil, false, err
 	}
 	if exp := s.besideExpiry(time.Time{}); exp != 0 {
 		e.putNew(attrBeside, attrBeside, num(exp))
@@ -301,12 +289,29 @@ func (s *Store) touchBoth(ctx context.Context, p place) (h *head, fresh bool, er
 	return h, h.epoch == epoch, s.renew(ctx, p, h)
 }
 
-// liveOrAbsent is the condition that no dead session is in the way.
-func (s *Store) liveOrAbsent(e *expression, now time.Time) string {
-	return "attribute_not_exists(" + e.name(s.names.PartitionKey) + ") OR (" + s.isLive(e, now) + ")"
+// touchKey gives a head that is not there yet a data key.
+func (s *Store) touchKey(ctx context.Context, p place, e *expression) error {
+	if s.opts.Cipher == nil {
+		return nil
+	}
+	it, err := s.get(ctx, p.pk, skHead)
+	if err != nil || it != nil {
+		return err
+	}
+	_, wrapped, err := s.opts.Cipher.NewKey(ctx, s.scope(p.Key))
+	if err != nil {
+		return err
+	}
+	e.putNew(attrKey, attrKey, bin(wrapped))
+	return nil
 }
 
-func (s *Store) isLive(e *expression, now time.Time) string {
+// liveOrAbsent is the condition that no dead session is in the way.
+func (s *Store) liveOrAbsent(e *expression, now time.Time) string {
+	return "attribute_not_exists(" + e.name(s.names.PartitionKey) + ") OR (" + e.isLive(now) + ")"
+}
+
+func (e *expression) isLive(now time.Time) string {
 	keep, idle, at := e.name(attrKeep), e.name(attrIdle), e.value(num(now.Unix()))
 	return "attribute_not_exists(" + e.name(attrDeleted) + ") AND attribute_not_exists(" + e.name(attrFork) + ") AND (" +
 		keep + ">" + at + " OR (attribute_not_exists(" + keep + ") AND (attribute_not_exists(" + idle + ") OR " + idle + ">" + at + ")))"
@@ -315,7 +320,7 @@ func (s *Store) isLive(e *expression, now time.Time) string {
 // list writes the directory item of h, unless a later one is there that is not of
 // the epoch tentative, which came to nothing.
 func (s *Store) list(ctx context.Context, p place, h *head, tentative string) error {
-	pk, sk := s.directory(p)
+	pk, sk := p.directory()
 	e := newExpression()
 	epoch, moved := e.name(attrEpoch), e.name(attrMoved)
 	ve, vm := e.value(str(h.epoch)), e.value(str(h.moved))
@@ -455,7 +460,7 @@ func (s *Store) listNew(ctx context.Context, p place, old, h *head) (bool, error
 	if old != nil {
 		return true, s.list(ctx, p, h, "")
 	}
-	pk, sk := s.directory(p)
+	pk, sk := p.directory()
 	e := newExpression()
 	err := s.put(ctx, merged(s.key(pk, sk), s.listed(p, h)), &condition{"attribute_not_exists(" + e.name(s.names.PartitionKey) + ")", e})
 	if _, there := refused(err); there {
@@ -474,125 +479,4 @@ func (s *Store) unchanged(e *expression, old *head) string {
 		c += " AND attribute_not_exists(" + e.name(attrDeleted) + ")"
 	}
 	return c
-}
-
-// Delete implements memory.Store.
-//
-// It first marks the head, which makes the session invisible at once and erases its
-// key, then removes the items, and last what names it: the directory item and the
-// head. A Delete that was interrupted leaves a session that does not open and is
-// still listed, so that a repeated Delete or memory.Forget finds and finishes it.
-func (s *Store) Delete(ctx context.Context, key memory.Key) error {
-	if err := firstError(ctx.Err(), key.Validate()); err != nil {
-		return wrap("delete", key, err)
-	}
-	return wrap("delete", key, s.delete(ctx, at(key)))
-}
-
-func (s *Store) delete(ctx context.Context, p place) error {
-	unlock, err := s.lock(ctx, p.pk)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := s.pass(ctx, p, nil); err != nil {
-		return err
-	}
-	id, err := s.next()
-	if err != nil {
-		return err
-	}
-	s.seen.drop(p.pk)
-	e := newExpression()
-	e.put(attrDeleted, str(id))
-	e.put(attrMoved, str(id))
-	e.drop(attrKey)
-	_, err = s.modify(ctx, p.pk, skHead, e, "attribute_exists("+e.name(s.names.PartitionKey)+")")
-	if _, absent := refused(err); err != nil && !absent {
-		return err
-	}
-	if err := s.erase(ctx, p, id); err != nil {
-		return err
-	}
-	dpk, dsk := s.directory(p)
-	c := newExpression()
-	older := "attribute_not_exists(" + c.name(attrEpoch) + ") OR " + c.name(attrEpoch) + "<" + c.value(str(id))
-	err = s.remove(ctx, dpk, dsk, &condition{older, c})
-	if _, newer := refused(err); err != nil && !newer {
-		return err
-	}
-	c = newExpression()
-	err = s.remove(ctx, p.pk, skHead, &condition{c.name(attrMoved) + "=" + c.value(str(id)), c})
-	if _, newer := refused(err); err != nil && !newer {
-		return err // a head that has moved on is a new session, or another Delete's
-	}
-	return nil
-}
-
-// erase removes all items of a session that are older than the id mark, but for the
-// head.
-func (s *Store) erase(ctx context.Context, p place, mark string) error {
-	q := scan{pk: p.pk, keysOnly: true}
-	for {
-		items, next, err := s.page(ctx, q)
-		if err != nil {
-			return err
-		}
-		var writes []types.WriteRequest
-		for _, it := range items {
-			sk := s.skOf(it)
-			if sk == skHead {
-				continue
-			}
-			if sk == skGist || sk == skState {
-				if err := s.removeOlder(ctx, p, sk, mark); err != nil {
-					return err
-				}
-				continue
-			}
-			if id := itemID(sk, it); id > mark {
-				continue
-			}
-			if blob := getString(it, attrBlob); blob != "" && s.opts.Blobs != nil {
-				if err := s.opts.Blobs.Delete(ctx, blob); err != nil {
-					return err
-				}
-			}
-			writes = append(writes, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: s.key(p.pk, sk)}})
-		}
-		if err := s.writeAll(ctx, writes); err != nil {
-			return err
-		}
-		if next == nil {
-			return nil
-		}
-		q.start = next
-	}
-}
-
-// itemID is the id of the record that an item belongs to.
-func itemID(sk string, it item) string {
-	if id := getString(it, attrID); id != "" {
-		return id
-	}
-	rest := sk[min(2, len(sk)):]
-	return rest[:min(26, len(rest))]
-}
-
-func (s *Store) removeOlder(ctx context.Context, p place, sk, mark string) error {
-	c := newExpression()
-	err := s.remove(ctx, p.pk, sk, &condition{c.name(attrEpoch) + "<" + c.value(str(mark)), c})
-	if _, newer := refused(err); newer {
-		return nil
-	}
-	return err
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

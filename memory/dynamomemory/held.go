@@ -1,6 +1,7 @@
 package dynamomemory
 
 import (
+	"slices"
 	"time"
 
 	"github.com/genaistore/genaistore/internal/hlc"
@@ -24,6 +25,16 @@ func (v *view) heldFrom(w *memory.Window, lowest string) string {
 	return max(lowest, skRecord+hlc.Floor(last.Add(-overlap)).String())
 }
 
+// older goes on where all records since the overlap have been read: with those of the
+// earlier window, or else where the next page begins, which is nil if there is none.
+func (v *view) older(w *memory.Window, from, lowest string, want int) (item, error) {
+	complete, err := v.reuse(w, from, want)
+	if complete || err != nil || skRecord+v.oldest <= lowest {
+		return nil, err
+	}
+	return v.Store.key(v.pk, skRecord+v.oldest), nil
+}
+
 // reuse takes the records before from out of an earlier window, if none of them can
 // have changed since. It says whether there are no others.
 func (v *view) reuse(w *memory.Window, from string, want int) (complete bool, err error) {
@@ -33,8 +44,7 @@ func (v *view) reuse(w *memory.Window, from string, want int) (complete bool, er
 		return false, nil
 	}
 	lowest := v.lowest(v.now)[len(skRecord):] // nothing older has shown to begin with
-	for i := len(w.Records) - 1; i >= 0; i-- {
-		r := w.Records[i]
+	for _, r := range slices.Backward(w.Records) {
 		id := string(r.ID)
 		if id >= from[len(skRecord):] {
 			continue // it was read again

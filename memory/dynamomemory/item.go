@@ -15,15 +15,15 @@ type item = map[string]types.AttributeValue
 // schemaVersion is what this package writes. Items of a later one are refused.
 const schemaVersion = 1
 
-func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func str(s string) *types.AttributeValueMemberS { return &types.AttributeValueMemberS{Value: s} }
 
-func num(n int64) types.AttributeValue {
+func num(n int64) *types.AttributeValueMemberN {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-func bin(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
+func bin(b []byte) *types.AttributeValueMemberB { return &types.AttributeValueMemberB{Value: b} }
 
-func strs(list []string) types.AttributeValue {
+func strs(list []string) *types.AttributeValueMemberL {
 	out := make([]types.AttributeValue, len(list))
 	for i, s := range list {
 		out[i] = str(s)
@@ -31,7 +31,7 @@ func strs(list []string) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: out}
 }
 
-func strMap(m map[string]string) types.AttributeValue {
+func strMap(m map[string]string) *types.AttributeValueMemberM {
 	out := make(item, len(m))
 	for k, v := range m {
 		out[k] = str(v)

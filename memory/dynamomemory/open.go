@@ -74,7 +74,6 @@ type view struct {
 	gist    memory.Gist
 	key     []byte
 	records []*record // those that show, newest first
-	next    item      // where to read on; nil at the end
 	aged    []*record // those that show no more, but whose state may still count
 	oldest  string    // id down to which all records are here
 	latest  string    // greatest id seen
@@ -91,52 +90,40 @@ func (s *Store) read(ctx context.Context, p place, opts memory.WindowOptions) (*
 	lowest := s.lowest(v.now.Add(-slack * time.Second))
 	held := v.heldFrom(opts.Held, lowest)
 	q := scan{pk: p.pk, low: str(max(lowest, held)), high: str(skState), backward: true, limit: min(want, 1000) + 3}
-	first := true
-	for {
-		items, next, err := s.page(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		if first {
-			if items, err = v.begin(ctx, items); err != nil {
-				return nil, err
-			}
-			first = false
-		}
-		if err := v.take(ctx, items); err != nil {
-			return nil, err
-		}
-		if next == nil && held != "" {
-			// All since the overlap is here. What is older is in the earlier window, or
-			// has to be read after all.
-			complete, err := v.reuse(opts.Held, held, want)
-			if err != nil {
-				return nil, err
-			}
-			held = ""
-			if !complete && v.oldest > lowest[len(skRecord):] {
-				next = s.key(p.pk, skRecord+v.oldest)
-				q.low = str(lowest)
-			}
-		}
-		if v.next = next; next == nil {
-			v.oldest = ""
+	items, next, err := s.page(ctx, q)
+	if err == nil {
+		items, err = v.begin(ctx, items)
+	}
+	for err == nil {
+		if err = v.take(ctx, items); err != nil {
 			break
 		}
-		if len(v.records) >= want && (opts.Scopes == memory.NoState || !v.needsState()) {
+		if next == nil && held != "" {
+			if next, err = v.older(opts.Held, held, lowest, want); err != nil {
+				break
+			}
+			held, q.low = "", str(lowest)
+		}
+		if next == nil || len(v.records) >= want && !v.needsState(opts.Scopes) {
 			break
 		}
 		q.start, q.limit = next, min(max(want-len(v.records), 50), 1000)
+		items, next, err = s.page(ctx, q)
 	}
-	if v.head == nil && len(v.records) == 0 {
-		return nil, memory.ErrNotFound
+	return v, v.there(err)
+}
+
+// there is ErrNotFound where a read without another error has found nothing.
+func (v *view) there(err error) error {
+	if err == nil && v.head == nil && len(v.records) == 0 {
+		return memory.ErrNotFound
 	}
-	return v, nil
+	return err
 }
 
 // needsState says whether records that are not read yet may have state.
-func (v *view) needsState() bool {
-	if v.fold == nil && v.head != nil {
+func (v *view) needsState(scopes memory.Scopes) bool {
+	if scopes == memory.NoState || v.fold == nil && v.head != nil {
 		return false
 	}
 	return v.fold == nil || v.oldest > v.fold.upTo
@@ -170,19 +157,32 @@ func (v *view) begin(ctx context.Context, items []item) ([]item, error) {
 		return nil, err
 	}
 	v.saw(v.head.moved)
-	if state != nil {
-		if v.fold, err = v.decodeFold(v.place, state, v.key); err != nil {
-			return nil, err
-		}
-		v.saw(v.fold.moved)
-		if v.fold.epoch != v.head.epoch {
-			v.fold = &fold{cells: cells{}} // left over; the marker of a writer that has not seen the new session
-		}
+	return items[n:], firstErr(
+		func() error { return v.beginState(state) },
+		func() error { return v.beginGist(gist) },
+	)
+}
+
+func (v *view) beginState(it item) error {
+	if it == nil {
+		return nil
 	}
-	if gist != nil && getString(gist, attrEpoch) == v.head.epoch {
-		v.gist, err = v.decodeGist(v.place, gist, v.key)
+	var err error
+	if v.fold, err = v.decodeFold(v.place, it, v.key); err != nil {
+		return err
 	}
-	return items[n:], err
+	v.saw(v.fold.moved)
+	if v.fold.epoch != v.head.epoch {
+		v.fold = &fold{cells: cells{}} // left over; the marker of a writer that has not seen the new session
+	}
+	return nil
+}
+
+func (v *view) beginGist(it item) (err error) {
+	if it != nil && getString(it, attrEpoch) == v.head.epoch {
+		v.gist, err = v.decodeGist(v.place, it, v.key)
+	}
+	return err
 }
 
 func (v *view) saw(id string) {

@@ -43,39 +43,35 @@ func (s *Store) walk(ctx context.Context, p place, opts memory.RangeOptions, yie
 		return v.bySentiment(ctx, opts, low, high, yield)
 	}
 	q := scan{pk: p.pk, low: str(skRecord + low), high: str(high), backward: opts.Backward}
-	n := 0
-	for {
+	for left := opts.Limit; ; {
+		q.limit = min(left, 1000)
+		records, next, err := v.recordPage(ctx, q, opts)
+		if err != nil {
+			return err
+		}
+		n, err := tell(ctx, records, left, yield)
+		if err != nil {
+			return err
+		}
 		if opts.Limit > 0 {
-			q.limit = min(opts.Limit-n, 1000)
-		}
-		items, next, err := s.page(ctx, q)
-		if err != nil {
-			return err
-		}
-		records, err := v.decode(ctx, items)
-		if err != nil {
-			return err
-		}
-		if opts.Notes {
-			if err := s.annotate(ctx, p, records); err != nil {
-				return err
-			}
-		}
-		for _, r := range records {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if n++; !yield(r, nil) || opts.Limit > 0 && n == opts.Limit {
-				return errBroken
-			}
+			left -= n
 		}
 		if q.start = next; next == nil {
 			return nil
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 	}
+}
+
+func (v *view) recordPage(ctx context.Context, q scan, opts memory.RangeOptions) ([]memory.Record, item, error) {
+	items, next, err := v.page(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	records, err := v.decode(ctx, items)
+	if err == nil && opts.Notes {
+		err = v.annotate(ctx, v.place, records)
+	}
+	return records, next, err
 }
 
 // glance reads the head of a session; it is nil where there is no session.
@@ -142,71 +138,92 @@ func (v *view) decode(ctx context.Context, items []item) ([]memory.Record, error
 // by their ids. DynamoDB gives no order to equal sentiments: all with one value are
 // read before the first is told.
 func (v *view) bySentiment(ctx context.Context, opts memory.RangeOptions, low, high string, yield func(memory.Record, error) bool) error {
-	lowest, highest := skNotes+low, skNotes+high[len(skRecord):]
-	if high == lastRecord {
-		highest = "A$"
-	}
-	q := scan{pk: v.pk, index: v.names.SentimentIndex, backward: opts.Backward}
+	q := scan{pk: v.pk, index: v.names.SentimentIndex, sort: v.names.Sentiment, backward: opts.Backward}
 	if v.opts.NoLSI {
-		q = scan{pk: v.pk, low: str(lowest), high: str(highest)}
+		q = scan{pk: v.pk, prefix: skNotes}
 	} else if opts.Limit > 0 {
 		q.limit = min(opts.Limit+1, 1000)
 	}
-	n := 0
 	var waiting []memory.Record
-	tell := func(ready []memory.Record) error {
-		slices.SortStableFunc(ready, func(a, b memory.Record) int {
-			order := cmp.Or(cmp.Compare(*a.Notes.Sentiment, *b.Notes.Sentiment), cmp.Compare(a.ID, b.ID))
-			if opts.Backward {
-				return -order
-			}
-			return order
-		})
-		if opts.Limit > 0 {
-			ready = ready[:min(opts.Limit-n, len(ready))]
-		}
-		bodies, err := v.bodies(ctx, ready)
-		if err != nil {
-			return err
-		}
-		for _, r := range bodies {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if n++; !yield(r, nil) || opts.Limit > 0 && n == opts.Limit {
-				return errBroken
-			}
-		}
-		return nil
-	}
-	for {
+	for left := opts.Limit; ; {
 		items, next, err := v.page(ctx, q)
 		if err != nil {
 			return err
 		}
-		for _, it := range items {
-			notes, err := v.decodeNotes(it)
-			if err != nil {
-				return err
-			}
-			id := v.skOf(it)[len(skNotes):]
-			if notes.Sentiment != nil && v.skOf(it) >= lowest && v.skOf(it) <= highest && v.head.shows(id) && !v.expired(it, v.now) {
-				waiting = append(waiting, memory.Record{ID: memory.RecordID(id), Notes: notes})
-			}
+		found, err := v.sentiments(items, low, high)
+		if err != nil {
+			return err
 		}
-		if next == nil {
-			return tell(waiting)
+		waiting = append(waiting, found...)
+		ready := len(waiting)
+		if next != nil {
+			ready = v.withoutTies(waiting)
 		}
-		if !v.opts.NoLSI && len(waiting) > 0 {
-			last := *waiting[len(waiting)-1].Notes.Sentiment
-			ties := slices.IndexFunc(waiting, func(r memory.Record) bool { return *r.Notes.Sentiment == last })
-			if err := tell(waiting[:ties]); err != nil {
-				return err
-			}
-			waiting = slices.Clone(waiting[ties:])
+		n, err := v.tellSorted(ctx, waiting[:ready], opts, left, yield)
+		if err != nil {
+			return err
 		}
-		q.start = next
+		if opts.Limit > 0 {
+			left -= n
+		}
+		waiting = slices.Clone(waiting[ready:])
+		if q.start = next; next == nil {
+			return nil
+		}
 	}
+}
+
+// withoutTies returns how many of records come before those with the last one's
+// sentiment, of which there may be more. Without an index any may still come.
+func (v *view) withoutTies(records []memory.Record) int {
+	if v.opts.NoLSI || len(records) == 0 {
+		return 0
+	}
+	last := *records[len(records)-1].Notes.Sentiment
+	return slices.IndexFunc(records, func(r memory.Record) bool { return *r.Notes.Sentiment == last })
+}
+
+// sentiments returns the ids and notes of the records from low to high that show.
+func (v *view) sentiments(items []item, low, high string) ([]memory.Record, error) {
+	var found []memory.Record
+	for _, it := range items {
+		notes, err := v.decodeNotes(it)
+		if err != nil {
+			return nil, err
+		}
+		id := v.skOf(it)[len(skNotes):]
+		if notes.Sentiment != nil && id >= low && skRecord+id <= high && v.head.shows(id) && !v.expired(it, v.now) {
+			found = append(found, memory.Record{ID: memory.RecordID(id), Notes: notes})
+		}
+	}
+	return found, nil
+}
+
+func (v *view) tellSorted(ctx context.Context, found []memory.Record, opts memory.RangeOptions, limit int, yield func(memory.Record, error) bool) (int, error) {
+	slices.SortStableFunc(found, func(a, b memory.Record) int {
+		order := cmp.Or(cmp.Compare(*a.Notes.Sentiment, *b.Notes.Sentiment), cmp.Compare(a.ID, b.ID))
+		if opts.Backward {
+			return -order
+		}
+		return order
+	})
+	told := 0
+	for len(found) > 0 {
+		some := found
+		if limit > 0 {
+			some = found[:min(limit-told, len(found))]
+		}
+		bodies, err := v.bodies(ctx, some)
+		if err != nil {
+			return told, err
+		}
+		n, err := tell(ctx, bodies, max(0, limit-told), yield)
+		if told += n; err != nil {
+			return told, err
+		}
+		found = found[len(some):]
+	}
+	return told, ctx.Err()
 }
 
 // bodies reads records by id and keeps their order and notes. One without a body is

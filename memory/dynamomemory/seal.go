@@ -56,7 +56,7 @@ func (s *Store) seal(raw, key []byte, pk, sk string) (data []byte, attrs item, e
 }
 
 // sealBody is seal for the body of a record, which may be larger than an item.
-func (s *Store) sealBody(p place, id string, b body, key []byte, small bool) (sealed, error) {
+func (s *Store) sealBody(p place, id string, b body, key []byte, most int) (sealed, error) {
 	var e encoder
 	e.body(b)
 	data, attrs, err := s.seal(e, key, p.pk, skRecord+id)
@@ -64,10 +64,6 @@ func (s *Store) sealBody(p place, id string, b body, key []byte, small bool) (se
 		return sealed{}, err
 	}
 	out := sealed{attrs: attrs}
-	most := largest
-	if small {
-		most = 8 << 10
-	}
 	if len(data) <= most {
 		attrs[attrBody] = bin(data)
 		return out, nil

@@ -236,37 +236,21 @@ func (s *Store) spreadOne(ctx context.Context, at sharedPlace, id string, set me
 	c := cells{}
 	c.apply(id, set, unset)
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(c)), perUpdate) {
-		if err := s.spreadPart(ctx, at, v, id, c, part); err != nil {
+		if err := s.spreadPart(ctx, at, v, c, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) spreadPart(ctx context.Context, at sharedPlace, v vault, id string, c cells, keys []string) error {
+func (s *Store) spreadPart(ctx context.Context, at sharedPlace, v vault, c cells, keys []string) error {
+	id := c[keys[0]].id
 	for try := range tries {
-		e := newExpression()
-		e.put(attrMoved, str(id))
-		e.putNew(attrSchema, attrSchema, num(schemaVersion))
-		if v.wrapped != nil {
-			e.putNew(attrKey, attrKey, bin(v.wrapped))
+		e, condition, err := s.spreading(at, v, c, keys)
+		if err != nil {
+			return err
 		}
-		e.drop(s.names.TTL)
-		var conditions []string
-		for _, k := range keys {
-			raw, err := s.cellBytes(at, v, k, c[k])
-			if err != nil {
-				return err
-			}
-			attr, value := e.name(v.attribute(k)), e.value(bin(raw))
-			e.set = append(e.set, attr+"="+value)
-			conditions = append(conditions, "(attribute_not_exists("+attr+") OR "+attr+"<"+value+")")
-		}
-		if v.wrapped != nil {
-			attr := e.name(attrKey)
-			conditions = append(conditions, "(attribute_not_exists("+attr+") OR "+attr+"="+e.value(bin(v.wrapped))+")")
-		}
-		_, err := s.modify(ctx, at.pk, at.sk, e, strings.Join(conditions, " AND "))
+		_, err = s.modify(ctx, at.pk, at.sk, e, condition)
 		old, lost := refused(err)
 		if !lost {
 			return err
@@ -285,6 +269,31 @@ func (s *Store) spreadPart(ctx context.Context, at sharedPlace, v vault, id stri
 		}
 	}
 	return fmt.Errorf("%w: a state that changes all the time", memory.ErrThrottled)
+}
+
+// spreading is the update that sets keys of c, and the condition that none of them
+// has a later value.
+func (s *Store) spreading(at sharedPlace, v vault, c cells, keys []string) (*expression, string, error) {
+	e := newExpression()
+	e.put(attrMoved, str(c[keys[0]].id))
+	e.putNew(attrSchema, attrSchema, num(schemaVersion))
+	e.drop(s.names.TTL)
+	var conditions []string
+	for _, k := range keys {
+		raw, err := s.cellBytes(at, v, k, c[k])
+		if err != nil {
+			return nil, "", err
+		}
+		attr, value := e.name(v.attribute(k)), e.value(bin(raw))
+		e.set = append(e.set, attr+"="+value)
+		conditions = append(conditions, "(attribute_not_exists("+attr+") OR "+attr+"<"+value+")")
+	}
+	if v.wrapped != nil {
+		e.putNew(attrKey, attrKey, bin(v.wrapped))
+		attr := e.name(attrKey)
+		conditions = append(conditions, "(attribute_not_exists("+attr+") OR "+attr+"="+e.value(bin(v.wrapped))+")")
+	}
+	return e, strings.Join(conditions, " AND "), nil
 }
 
 // readShared reads shared states in one request.

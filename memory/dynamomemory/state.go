@@ -71,7 +71,7 @@ func (f *fold) encode() []byte {
 		v := f.cells[k]
 		e.string(k)
 		e.string(v.id)
-		e.bool(v.gone)
+		e.flags(v.gone)
 		e.any(v.v)
 	}
 	return e
@@ -167,33 +167,12 @@ func (s *Store) refold(ctx context.Context, p place, k known) error {
 	if err != nil || f.epoch != k.epoch {
 		return err
 	}
-	items, err := s.all(ctx, scan{pk: p.pk, low: str(skRecord + f.upTo), high: str(lastRecord)})
+	old := f.moved
+	left, err := s.foldSettled(ctx, p, f, k.key)
 	if err != nil {
 		return err
 	}
-	limit, old := time.Now().Add(-settled), f.moved
-	left := 0
-	for _, it := range items {
-		r, err := s.load(ctx, p, it, k.key)
-		if err != nil {
-			return err
-		}
-		if !r.hasState() {
-			continue
-		}
-		if !timeOf(r.id).Before(limit) {
-			left++
-			continue
-		}
-		f.apply(r.id, r.State.Set.Session, r.State.Unset.Session)
-		f.upTo = max(f.upTo, r.id)
-	}
 	s.seen.change(p.pk, func(k *known) { k.unfold = left })
-	for name, c := range f.cells {
-		if c.gone && c.id <= f.upTo {
-			delete(f.cells, name) // nothing older can come any more
-		}
-	}
 	if f.moved, err = s.next(); err != nil {
 		return err
 	}
@@ -207,4 +186,26 @@ func (s *Store) refold(ctx context.Context, p place, k known) error {
 		return nil
 	}
 	return err
+}
+
+// foldSettled folds the records that no other can precede any more, and returns how
+// many with state are left.
+func (s *Store) foldSettled(ctx context.Context, p place, f *fold, key []byte) (left int, err error) {
+	found, err := s.between(ctx, p, f.upTo, "", key)
+	if err != nil {
+		return 0, err
+	}
+	limit := time.Now().Add(-settled)
+	for _, r := range found {
+		switch {
+		case !r.hasState():
+		case timeOf(r.id).Before(limit):
+			f.apply(r.id, r.State.Set.Session, r.State.Unset.Session)
+			f.upTo = max(f.upTo, r.id)
+		default:
+			left++
+		}
+	}
+	maps.DeleteFunc(f.cells, func(_ string, c cell) bool { return c.gone && c.id <= f.upTo }) // nothing older can come
+	return left, nil
 }

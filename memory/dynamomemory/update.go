@@ -110,55 +110,64 @@ func (d *draft) attempt(ctx context.Context) (string, error) {
 	if d.onlyNotes() {
 		return d.annotateAll(ctx)
 	}
-	forks := false
 	switch d.changes[0].(type) {
 	case memory.Create:
 		d.create = true
 	case memory.Fork:
-		d.create, forks = true, true
+		d.create, d.slow = true, true
 	}
-	if d.Session != "" && (!d.create || d.slow || forks) {
+	if err := d.begin(ctx); err != nil {
+		return "", err
+	}
+	for _, c := range d.changes {
+		if err := d.apply(ctx, c); err != nil {
+			return "", d.giveUp(ctx, c, err)
+		}
+	}
+	if err := d.checkSizes(); err != nil {
+		return "", d.giveUp(ctx, d.changes[0], err)
+	}
+	return d.id, d.commit(ctx)
+}
+
+// giveUp ends an attempt that has written nothing that anyone can see.
+func (d *draft) giveUp(ctx context.Context, c memory.Change, err error) error {
+	if d.old != nil && d.old.fork == d.id {
+		err = errors.Join(err, d.abandon(ctx))
+	}
+	if errors.Is(err, errAgain) {
+		return err
+	}
+	if d.create && !d.slow {
+		d.slow = true // perhaps the session exists, which comes first
+		return errAgain
+	}
+	return fmt.Errorf("%T: %w", c, err)
+}
+
+// begin reads what the changes need, and gives the attempt an id that sorts after it.
+func (d *draft) begin(ctx context.Context) error {
+	if d.Session != "" && (!d.create || d.slow) {
 		if err := d.load(ctx); err != nil {
-			return "", err
+			return err
 		}
 	}
 	if !d.probed.Load() {
 		if _, err := d.get(ctx, d.pk, skHead); err != nil {
-			return "", err
+			return err
 		}
 		d.probed.Store(true)
 	}
 	var err error
 	if d.id, err = d.next(); err != nil {
-		return "", err
+		return err
 	}
 	if d.create {
-		if err := d.begin(ctx); err != nil {
-			return "", err
+		if err := d.beginNew(ctx); err != nil {
+			return err
 		}
 	}
-	if err := d.loadRecords(ctx, forks); err != nil {
-		return "", err
-	}
-	for _, c := range d.changes {
-		if err := d.apply(ctx, c); err != nil {
-			if forks && d.old != nil && d.old.fork == d.id {
-				err = errors.Join(err, d.abandon(ctx))
-			}
-			if errors.Is(err, errAgain) {
-				return "", err
-			}
-			if d.create && !d.slow && !forks {
-				d.slow = true // perhaps the session exists, which comes first
-				return "", errAgain
-			}
-			return "", fmt.Errorf("%T: %w", c, err)
-		}
-	}
-	if err := d.checkSizes(); err != nil {
-		return "", err
-	}
-	return d.id, d.commit(ctx)
+	return d.loadRecords(ctx)
 }
 
 // checkSizes bounds the states that the changes leave behind.
@@ -189,20 +198,15 @@ func (d *draft) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var stateItem, gistItem item
+	by := map[string]item{}
 	for _, it := range items {
-		switch d.skOf(it) {
-		case skHead:
-			d.old = decodeHead(it)
-		case skState:
-			stateItem = it
-		case skGist:
-			gistItem = it
-		}
+		by[d.skOf(it)] = it
+	}
+	d.old = decodeHead(by[skHead])
+	if d.create {
+		return d.loadDead(ctx)
 	}
 	switch {
-	case d.old == nil && d.create:
-		return nil
 	case d.old == nil:
 		if err := d.headless(ctx, d.place); err != nil {
 			return err
@@ -211,10 +215,6 @@ func (d *draft) load(ctx context.Context) error {
 			return err
 		}
 		return errAgain
-	case d.create && d.old.live(d.now):
-		return fmt.Errorf("%w: the session exists", memory.ErrConflict)
-	case d.create:
-		return d.pass(ctx, d.place, d.old)
 	case !d.old.live(d.now):
 		return memory.ErrNotFound
 	case d.old.rewinding:
@@ -228,25 +228,51 @@ func (d *draft) load(ctx context.Context) error {
 	if d.key, err = d.dataKey(ctx, d.place, d.old); err != nil {
 		return err
 	}
-	if stateItem != nil {
-		if d.fold, err = d.decodeFold(d.place, stateItem, d.key); err != nil {
-			return err
-		}
-		d.foldMoved = d.fold.moved
-		d.observe(d.foldMoved)
-		if d.fold.epoch != d.old.epoch {
-			d.fold = &fold{cells: cells{}}
-		}
+	return firstErr(
+		func() error { return d.loadState(by[skState]) },
+		func() error { return d.loadGist(by[skGist]) },
+	)
+}
+
+// loadDead is load for what must not be there.
+func (d *draft) loadDead(ctx context.Context) error {
+	switch {
+	case d.old == nil:
+		return nil
+	case d.old.live(d.now):
+		return fmt.Errorf("%w: the session exists", memory.ErrConflict)
+	default:
+		return d.pass(ctx, d.place, d.old)
 	}
-	if gistItem != nil && getString(gistItem, attrEpoch) == d.old.epoch {
-		d.gistThere = true
-		d.gist, err = d.decodeGist(d.place, gistItem, d.key)
+}
+
+func (d *draft) loadState(it item) error {
+	if it == nil {
+		return nil
 	}
+	var err error
+	if d.fold, err = d.decodeFold(d.place, it, d.key); err != nil {
+		return err
+	}
+	d.foldMoved = d.fold.moved
+	d.observe(d.foldMoved)
+	if d.fold.epoch != d.old.epoch {
+		d.fold = &fold{cells: cells{}}
+	}
+	return nil
+}
+
+func (d *draft) loadGist(it item) (err error) {
+	if it == nil || getString(it, attrEpoch) != d.old.epoch {
+		return nil
+	}
+	d.gistThere = true
+	d.gist, err = d.decodeGist(d.place, it, d.key)
 	return err
 }
 
-// begin makes the head of a new session.
-func (d *draft) begin(ctx context.Context) error {
+// beginNew makes the head of a new session.
+func (d *draft) beginNew(ctx context.Context) error {
 	h, err := d.newHead(ctx, d.place, d.id)
 	if err != nil {
 		return err
@@ -266,26 +292,14 @@ func (d *draft) begin(ctx context.Context) error {
 }
 
 // loadRecords reads the records that changes name.
-func (d *draft) loadRecords(ctx context.Context, forks bool) error {
-	if d.create && !forks {
-		return nil
+func (d *draft) loadRecords(ctx context.Context) error {
+	if d.create && (d.old == nil || d.old.fork != d.id) {
+		return nil // a new session has none, but for a fork's
 	}
 	var names []name
 	for _, c := range d.changes {
-		id := ""
-		switch c := c.(type) {
-		case memory.Annotate:
-			id = string(c.Record)
-		case memory.Edit:
-			id = string(c.Record)
-		case memory.Redact:
-			id = string(c.Record)
-		case memory.SetGist:
-			id = string(c.UpTo)
-		default:
-			continue
-		}
-		if n := (name{d.pk, skRecord + id}); !slices.Contains(names, n) {
+		id := recordOf(c)
+		if n := (name{d.pk, skRecord + id}); id != "" && !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}
@@ -303,6 +317,21 @@ func (d *draft) loadRecords(ctx context.Context, forks bool) error {
 		}
 	}
 	return nil
+}
+
+// recordOf returns the id of the record that a change names, or "".
+func recordOf(c memory.Change) string {
+	switch c := c.(type) {
+	case memory.Annotate:
+		return string(c.Record)
+	case memory.Edit:
+		return string(c.Record)
+	case memory.Redact:
+		return string(c.Record)
+	case memory.SetGist:
+		return string(c.UpTo)
+	}
+	return ""
 }
 
 func (d *draft) record(id memory.RecordID) (*editing, error) {
@@ -525,40 +554,5 @@ func (d *draft) redact(ctx context.Context, c memory.Redact) error {
 	}
 	r.Messages[c.Part.Message].Parts[c.Part.Part] = memory.Part{}
 	r.redacted = true
-	return nil
-}
-
-// rewind notes which records go. The head then names their range, which hides all of
-// them at once; the items go afterwards.
-func (d *draft) rewind(ctx context.Context, to string) error {
-	if d.gist.UpTo > memory.RecordID(to) {
-		d.gist, d.gistDirty = memory.Gist{}, true
-	}
-	if d.rewinds && to >= d.rewindTo {
-		return nil
-	}
-	items, err := d.all(ctx, scan{pk: d.pk, low: str(skRecord + to), high: str(lastRecord)})
-	if err != nil {
-		return err
-	}
-	for _, it := range items {
-		id := d.skOf(it)[len(skRecord):]
-		if id <= to || d.removed[id] != nil {
-			continue
-		}
-		r, err := d.Store.load(ctx, d.place, it, d.key)
-		if err != nil {
-			return err
-		}
-		if edited := d.records[id]; edited == nil || !edited.redacted {
-			if err := d.keepState(ctx, r); err != nil {
-				return err
-			}
-		}
-		d.removed[id] = r
-		d.head.until = max(d.head.until, id)
-	}
-	d.rewinds, d.rewindTo, d.head.rewound = true, to, to
-	d.head.rewinding = d.head.until != ""
 	return nil
 }

@@ -34,18 +34,8 @@ const total = types.ReturnConsumedCapacityTotal
 
 // account adds what a request has cost to the meters of ctx, and learns from the
 // answer how far this machine's clock is off.
-func (s *Store) account(ctx context.Context, md middleware.Metadata, err error, read bool, used ...types.ConsumedCapacity) {
-	cost := meter.Cost{Requests: 1}
-	for _, c := range used {
-		if c.CapacityUnits == nil {
-			continue
-		}
-		if read {
-			cost.ReadUnits += *c.CapacityUnits
-		} else {
-			cost.WriteUnits += *c.CapacityUnits
-		}
-	}
+func (s *Store) account(ctx context.Context, md middleware.Metadata, cost meter.Cost, err error) {
+	cost.Requests = 1
 	if r, ok := awsmiddleware.GetRawResponse(md).(*smithyhttp.Response); ok && r != nil && r.Response != nil {
 		cost.BytesReceived = max(0, r.ContentLength)
 		if r.Request != nil {
@@ -57,6 +47,19 @@ func (s *Store) account(ctx context.Context, md middleware.Metadata, err error, 
 		s.skew.Store(int64(skew))
 		s.probed.Store(true)
 	}
+}
+
+func reads(used ...types.ConsumedCapacity) meter.Cost { return meter.Cost{ReadUnits: units(used)} }
+
+func wrote(used ...types.ConsumedCapacity) meter.Cost { return meter.Cost{WriteUnits: units(used)} }
+
+func units(used []types.ConsumedCapacity) (n float64) {
+	for _, c := range used {
+		if c.CapacityUnits != nil {
+			n += *c.CapacityUnits
+		}
+	}
+	return n
 }
 
 func used(c *types.ConsumedCapacity) types.ConsumedCapacity {
@@ -88,10 +91,10 @@ func (s *Store) get(ctx context.Context, pk, sk string) (item, error) {
 		TableName: &s.table, Key: s.key(pk, sk), ConsistentRead: new(true), ReturnConsumedCapacity: total,
 	})
 	if err != nil {
-		s.account(ctx, middleware.Metadata{}, err, true)
+		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return nil, s.fault(ctx, err)
 	}
-	s.account(ctx, out.ResultMetadata, nil, true, used(out.ConsumedCapacity))
+	s.account(ctx, out.ResultMetadata, reads(used(out.ConsumedCapacity)), nil)
 	if len(out.Item) == 0 {
 		return nil, nil //nolint:nilnil // an absent item
 	}
@@ -132,10 +135,10 @@ func (s *Store) put(ctx context.Context, it item, c *condition) error {
 	}
 	out, err := s.api.PutItem(ctx, in)
 	if err != nil {
-		s.account(ctx, middleware.Metadata{}, err, false)
+		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return s.fault(ctx, err)
 	}
-	s.account(ctx, out.ResultMetadata, nil, false, used(out.ConsumedCapacity))
+	s.account(ctx, out.ResultMetadata, wrote(used(out.ConsumedCapacity)), nil)
 	return nil
 }
 
@@ -151,10 +154,10 @@ func (s *Store) modify(ctx context.Context, pk, sk string, e *expression, c stri
 	}
 	out, err := s.api.UpdateItem(ctx, in)
 	if err != nil {
-		s.account(ctx, middleware.Metadata{}, err, false)
+		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return nil, s.fault(ctx, err)
 	}
-	s.account(ctx, out.ResultMetadata, nil, false, used(out.ConsumedCapacity))
+	s.account(ctx, out.ResultMetadata, wrote(used(out.ConsumedCapacity)), nil)
 	return out.Attributes, nil
 }
 
@@ -166,26 +169,25 @@ func (s *Store) remove(ctx context.Context, pk, sk string, c *condition) error {
 	}
 	out, err := s.api.DeleteItem(ctx, in)
 	if err != nil {
-		s.account(ctx, middleware.Metadata{}, err, false)
+		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return s.fault(ctx, err)
 	}
-	s.account(ctx, out.ResultMetadata, nil, false, used(out.ConsumedCapacity))
+	s.account(ctx, out.ResultMetadata, wrote(used(out.ConsumedCapacity)), nil)
 	return nil
 }
 
 // A scan is one range of a partition or of an index.
 type scan struct {
-	index       string // "" for the table
-	hash, sort  string // attributes; the table's if ""
-	pk          string
-	low, high   types.AttributeValue // both included; none means all
-	prefix      string               // in place of low and high
-	backward    bool
-	limit       int // of the page; 0 means none
-	eventual    bool
-	keysOnly    bool // and attrID
-	start       item // where the page begins
-	extraFields []string
+	index      string // "" for the table
+	hash, sort string // attributes; the table's if ""
+	pk         string
+	low, high  types.AttributeValue // both included; none means all
+	prefix     string               // in place of low and high
+	backward   bool
+	limit      int // of the page; 0 means none
+	eventual   bool
+	keysOnly   bool // and attrID
+	start      item // where the page begins
 }
 
 // page reads one page; next is nil at the end.
@@ -222,10 +224,10 @@ func (s *Store) page(ctx context.Context, q scan) (items []item, next item, err 
 	in.ExpressionAttributeNames, in.ExpressionAttributeValues = e.nameMap(), e.valueMap()
 	out, err := s.api.Query(ctx, in)
 	if err != nil {
-		s.account(ctx, middleware.Metadata{}, err, true)
+		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return nil, nil, s.fault(ctx, err)
 	}
-	s.account(ctx, out.ResultMetadata, nil, true, used(out.ConsumedCapacity))
+	s.account(ctx, out.ResultMetadata, reads(used(out.ConsumedCapacity)), nil)
 	for _, it := range out.Items {
 		if err := checkSchema(it); err != nil {
 			return nil, nil, err
@@ -272,22 +274,13 @@ func (s *Store) getAll(ctx context.Context, names []name, eventual bool) (map[na
 	}
 	for try := 0; len(keys) > 0; {
 		ask := keys[:min(batchRead, len(keys))]
-		out, err := s.api.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
-			RequestItems:           map[string]types.KeysAndAttributes{s.table: {Keys: ask, ConsistentRead: new(!eventual)}},
-			ReturnConsumedCapacity: total,
-		})
+		items, left, err := s.getBatch(ctx, ask, eventual)
 		if err != nil {
-			s.account(ctx, middleware.Metadata{}, err, true)
-			return nil, s.fault(ctx, err)
+			return nil, err
 		}
-		s.account(ctx, out.ResultMetadata, nil, true, out.ConsumedCapacity...)
-		for _, it := range out.Responses[s.table] {
-			if err := checkSchema(it); err != nil {
-				return nil, err
-			}
+		for _, it := range items {
 			found[name{s.pkOf(it), s.skOf(it)}] = it
 		}
-		left := out.UnprocessedKeys[s.table].Keys
 		if len(left) == len(ask) {
 			if try++; try == batchTries {
 				return nil, fmt.Errorf("%w: a batch of %d reads makes no progress", memory.ErrThrottled, len(ask))
@@ -301,6 +294,24 @@ func (s *Store) getAll(ctx context.Context, names []name, eventual bool) (map[na
 	return found, nil
 }
 
+func (s *Store) getBatch(ctx context.Context, keys []item, eventual bool) (items, left []item, err error) {
+	out, err := s.api.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+		RequestItems:           map[string]types.KeysAndAttributes{s.table: {Keys: keys, ConsistentRead: new(!eventual)}},
+		ReturnConsumedCapacity: total,
+	})
+	if err != nil {
+		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
+		return nil, nil, s.fault(ctx, err)
+	}
+	s.account(ctx, out.ResultMetadata, reads(out.ConsumedCapacity...), nil)
+	for _, it := range out.Responses[s.table] {
+		if err := checkSchema(it); err != nil {
+			return nil, nil, err
+		}
+	}
+	return out.Responses[s.table], out.UnprocessedKeys[s.table].Keys, nil
+}
+
 // writeAll carries out writes of any number, in batches, in no order.
 func (s *Store) writeAll(ctx context.Context, writes []types.WriteRequest) error {
 	for try := 0; len(writes) > 0; {
@@ -309,10 +320,10 @@ func (s *Store) writeAll(ctx context.Context, writes []types.WriteRequest) error
 			RequestItems: map[string][]types.WriteRequest{s.table: ask}, ReturnConsumedCapacity: total,
 		})
 		if err != nil {
-			s.account(ctx, middleware.Metadata{}, err, false)
+			s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 			return s.fault(ctx, err)
 		}
-		s.account(ctx, out.ResultMetadata, nil, false, out.ConsumedCapacity...)
+		s.account(ctx, out.ResultMetadata, wrote(out.ConsumedCapacity...), nil)
 		left := out.UnprocessedItems[s.table]
 		if len(left) == len(ask) {
 			if try++; try == batchTries {
@@ -330,10 +341,10 @@ func (s *Store) writeAll(ctx context.Context, writes []types.WriteRequest) error
 func (s *Store) transact(ctx context.Context, items []types.TransactWriteItem) error {
 	out, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items, ReturnConsumedCapacity: total})
 	if err != nil {
-		s.account(ctx, middleware.Metadata{}, err, false)
+		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return s.fault(ctx, err)
 	}
-	s.account(ctx, out.ResultMetadata, nil, false, out.ConsumedCapacity...)
+	s.account(ctx, out.ResultMetadata, wrote(out.ConsumedCapacity...), nil)
 	return nil
 }
 

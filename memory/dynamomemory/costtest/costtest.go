@@ -7,16 +7,24 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math/big"
-	"testing"
 	"time"
 
 	"github.com/genaistore/genaistore/memory"
 	"github.com/genaistore/genaistore/meter"
 )
 
+// TB is what [Run] needs of a *testing.T.
+type TB interface {
+	Helper()
+	Context() context.Context
+	Fatal(args ...any)
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
 // A session is one that is measured, or about to be.
 type session struct {
-	*testing.T
+	TB
 	ctx   context.Context //nolint:containedctx // the one that counts, or not
 	store memory.Store
 	key   memory.Key
@@ -46,21 +54,14 @@ func local() map[string][2]float64 {
 // Run asserts the table on store, which must remember what it has seen. Rows that
 // need time to pass run if sleep, which lets it pass, is not nil; where it is nil the
 // store is on DynamoDB Local.
-func Run(t *testing.T, store memory.Store, sleep func(time.Duration)) {
+func Run(t TB, store memory.Store, sleep func(time.Duration)) {
 	t.Helper()
 	newSession(t, store, sleep).say(1) // the first request of a process asks for the time
 	for _, r := range rows() {
 		if r.sleeps && sleep == nil {
 			continue
 		}
-		s := newSession(t, store, sleep)
-		if r.before != nil {
-			r.before(s)
-		}
-		var m meter.Meter
-		s.ctx = meter.With(t.Context(), &m)
-		r.do(s)
-		got := m.Cost()
+		got := r.cost(newSession(t, store, sleep))
 		if other, ok := local()[r.name]; ok && sleep == nil {
 			r.wcu, r.rcu = other[0], other[1]
 		}
@@ -71,9 +72,19 @@ func Run(t *testing.T, store memory.Store, sleep func(time.Duration)) {
 	}
 }
 
-func newSession(t *testing.T, store memory.Store, sleep func(time.Duration)) *session {
+func (r row) cost(s *session) meter.Cost {
+	if r.before != nil {
+		r.before(s)
+	}
+	var m meter.Meter
+	s.ctx = meter.With(s.ctx, &m)
+	r.do(s)
+	return m.Cost()
+}
+
+func newSession(t TB, store memory.Store, sleep func(time.Duration)) *session {
 	name := func() string { return rand.Text()[:8] }
-	return &session{T: t, ctx: t.Context(), store: store, key: memory.Key{Tenant: "acme", App: name(), User: name(), Session: name()}, sleep: sleep}
+	return &session{TB: t, ctx: t.Context(), store: store, key: memory.Key{Tenant: "acme", App: name(), User: name(), Session: name()}, sleep: sleep}
 }
 
 // text makes a record of 0.9 KB: as random as text can be, it compresses by a sixth.
