@@ -217,7 +217,9 @@ func crowd(t *testing.T, fault string, o CausalityOptions, skews [processes]time
 	var err error
 	synctest.Test(t, func(t *testing.T) {
 		shared := newTable(o.Seed)
-		o.Weather = func(seed uint64) Weather { return Weather{Seed: seed, Throttle: 0.1, LostReply: 0.1, Stale: 0.5, Behind: 0.1} }
+		o.Weather = func(seed uint64) Weather {
+			return Weather{Seed: seed, Throttle: 0.1, LostReply: 0.1, Stale: 0.5, Behind: 0.1}
+		}
 		open := func(process int) memory.Store { return &node{table: shared, skew: skews[process], fault: fault} }
 		sum, err = causality(t.Context(), open, o)
 	})

@@ -113,7 +113,8 @@ var _ memory.Store = (*Weathered)(nil)
 
 // Elsewhere returns the same data as another process or another Region meets it,
 // through store, which may be the same Store or another one over the same table,
-// and in weather of its own. Each knows the bookmarks and the caches of the other.
+// and in weather of its own. Each knows the bookmarks of the other, and what was deleted;
+// caches are those of one Store.
 func (s *Weathered) Elsewhere(store memory.Store, w Weather) *Weathered {
 	return &Weathered{weather: w, store: store, sea: s.sea}
 }

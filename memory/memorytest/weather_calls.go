@@ -92,7 +92,7 @@ func (s *Weathered) open(ctx context.Context, key memory.Key, opts memory.Window
 		s.picture(ctx, key, c)
 	}
 	if errors.Is(err, memory.ErrNotFound) && c.remember {
-		s.sea.keep(key, sight, image{absent: true})
+		s.sea.keep(key, sight, image{store: s.store, absent: true})
 	}
 	return w, err
 }
@@ -102,7 +102,7 @@ func (s *Weathered) image(key memory.Key, seen uint64, c call) (image, bool) {
 	if !c.stale {
 		return image{}, false
 	}
-	return s.sea.find(key, seen, time.Now())
+	return s.sea.find(key, seen, s.store)
 }
 
 // Records implements [memory.Store].

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ func newSea() *sea {
 // bookmarks up to asOf prove, for they were issued before it was read, and nothing
 // that came after until.
 type image struct {
+	store  memory.Store // that read it: another one has not seen it, and would append below
 	asOf   uint64
 	until  uint64
 	absent bool
@@ -97,13 +99,15 @@ func (s *sea) drop(key memory.Key) {
 	s.drops[key]++
 }
 
-// find returns the image that has seen a bookmark and as little more as there is.
-func (s *sea) find(key memory.Key, bookmark uint64, now time.Time) (image, bool) {
+// find returns the image of store's that has seen a bookmark and as little more as
+// there is.
+func (s *sea) find(key memory.Key, bookmark uint64, store memory.Store) (image, bool) {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, im := range s.images[key] {
 		end := im.window.Head.Expires
-		if im.asOf >= bookmark && (end.IsZero() || now.Before(end)) {
+		if im.asOf >= bookmark && same(im.store, store) && (end.IsZero() || now.Before(end)) {
 			if b := im.window.Bookmark; b != "" {
 				s.issued[b] = max(s.issued[b], im.asOf) // it proves this image now
 			}
@@ -111,6 +115,11 @@ func (s *sea) find(key memory.Key, bookmark uint64, now time.Time) (image, bool)
 		}
 	}
 	return image{}, false
+}
+
+// same says whether two are one Store.
+func same(a, b memory.Store) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 // picture makes an image of what is there now, if the schedule says so. One that
@@ -122,7 +131,7 @@ func (s *Weathered) picture(ctx context.Context, key memory.Key, c call) {
 	at := s.sea.look(key)
 	w, err := s.store.Open(ctx, key, &memory.WindowOptions{Last: math.MaxInt, Verbatim: true, Scopes: memory.AllStates, Notes: true})
 	if err == nil && !w.Earlier {
-		s.sea.keep(key, at, image{window: w})
+		s.sea.keep(key, at, image{store: s.store, window: w})
 	}
 }
 
