@@ -181,7 +181,7 @@ func (img image) store() (*InMemory, error) {
 		if _, ok := m.shared[st.Key]; ok || st.Key.Session != "" || len(st.State) == 0 {
 			return nil, fmt.Errorf("state of %q: there twice, empty or of a session", st.Key)
 		}
-		state, err := st.State.Normal()
+		state, err := st.State.normalValues()
 		if err = cmp.Or(st.Key.ValidateScope(), err); err != nil {
 			return nil, err
 		}
@@ -191,7 +191,7 @@ func (img image) store() (*InMemory, error) {
 }
 
 func (si sessionImage) session(latest hlc.ID) (*session, error) {
-	state, err := si.State.Normal()
+	state, err := si.State.normalValues()
 	if err != nil {
 		return nil, err
 	}

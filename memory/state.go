@@ -80,6 +80,18 @@ func (s State) Apply(set State, unset []string) State {
 // names. It is nil for nil. An error matches [ErrInvalid]: a value of another
 // type, or more than [MaxState] bytes as JSON.
 func (s State) Normal() (State, error) {
+	out, err := s.normalValues()
+	if err == nil {
+		err = out.checkSize()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// normalValues is Normal for a state of any size, as Appends may have made it.
+func (s State) normalValues() (State, error) {
 	if s == nil {
 		return nil, nil //nolint:nilnil // nil is the normal form of nil
 	}
@@ -92,9 +104,6 @@ func (s State) Normal() (State, error) {
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", k, err)
 		}
-	}
-	if err := out.checkSize(); err != nil {
-		return nil, err
 	}
 	return out, nil
 }
