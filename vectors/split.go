@@ -43,7 +43,7 @@ func (f Filter) split(most int, parts []Filter) ([]Filter, error) {
 		}
 		return append(parts, f), nil
 	}
-	a, b, err := f.halves()
+	a, b, err := f.halves(most)
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +53,17 @@ func (f Filter) split(most int, parts []Filter) ([]Filter, error) {
 	return b.split(most, parts)
 }
 
-// halves returns two filters that together select what f does.
-func (f Filter) halves() (a, b Filter, err error) {
+// halves returns two filters that together select what f does, with regard to
+// the number of constraints that a part has room for.
+func (f Filter) halves(room int) (a, b Filter, err error) {
 	switch f.Op {
 	case OpIn:
-		if half := len(f.Values) / 2; half > 0 {
+		half := len(f.Values) / 2
+		if room > 0 && room < len(f.Values) { // whole parts, of which there are fewest
+			half = room * (((len(f.Values)-1)/room + 2) / 2)
+			half = min(half, len(f.Values)-1)
+		}
+		if half > 0 {
 			return Filter{Op: OpIn, Key: f.Key, Values: f.Values[:half]}, Filter{Op: OpIn, Key: f.Key, Values: f.Values[half:]}, nil
 		}
 	case OpOr:
@@ -65,23 +71,23 @@ func (f Filter) halves() (a, b Filter, err error) {
 			return Or(f.Of[:half]...), Or(f.Of[half:]...), nil
 		}
 	case OpAnd:
-		return f.halvesOfAnd()
+		return f.halvesOfAnd(room)
 	}
 	return a, b, fmt.Errorf("%w: %q on %.80q cannot be split", ErrInvalid, f.Op, f.Key)
 }
 
 // halvesOfAnd halves the largest of what is joined that can be.
-func (f Filter) halvesOfAnd() (a, b Filter, err error) {
+func (f Filter) halvesOfAnd(room int) (a, b Filter, err error) {
 	largest, size := -1, 1
 	for i, g := range f.Of {
-		if _, _, err := g.halves(); err == nil && g.Constraints() > size {
+		if _, _, err := g.halves(0); err == nil && g.Constraints() > size {
 			largest, size = i, g.Constraints()
 		}
 	}
 	if largest < 0 {
 		return a, b, fmt.Errorf("%w: nothing in it can be split", ErrInvalid)
 	}
-	first, second, err := f.Of[largest].halves()
+	first, second, err := f.Of[largest].halves(room - f.Constraints() + size)
 	if err != nil {
 		return a, b, err
 	}

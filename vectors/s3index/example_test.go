@@ -1,0 +1,78 @@
+package s3index_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/genaistore/genaistore/internal/awsfake"
+	"github.com/genaistore/genaistore/vectors"
+	"github.com/genaistore/genaistore/vectors/s3index"
+)
+
+func Example() {
+	ctx := context.Background()
+	client := awsfake.NewVectors().Client() // or s3vectors.NewFromConfig(cfg)
+
+	schema := vectors.Schema{Dimension: 3, NonFilterable: []string{"text"}, Tags: map[string]string{"model": "amazon.titan-embed-text-v2:0"}}
+	if _, err := s3index.EnsureBucket(ctx, client, "knowledge", nil); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s3index.EnsureIndex(ctx, client, "knowledge", "docs", schema, nil); err != nil {
+		log.Fatal(err)
+	}
+	index, err := s3index.New(client, "knowledge", "docs", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	report, err := index.Put(ctx, vectors.Of(
+		vectors.Vector{Key: "cats", Data: []float32{1, 0.1, 0}, Metadata: vectors.Metadata{"year": 2024, "text": "Cats purr."}},
+		vectors.Vector{Key: "dogs", Data: []float32{0.8, 0.6, 0}, Metadata: vectors.Metadata{"year": 2025, "text": "Dogs bark."}},
+		vectors.Vector{Key: "cars", Data: []float32{0, 0, 1}, Metadata: vectors.Metadata{"year": 2025, "text": "Cars honk."}},
+		vectors.Vector{Key: "flat", Data: []float32{1, 2}},
+	), nil)
+	fmt.Println(report.Done, "stored;", report.Rejected[0].Key, "not:", report.Rejected[0].Err)
+	fmt.Println(err)
+
+	for match, err := range index.Query(ctx, vectors.Query{Vector: []float32{1, 0, 0}, TopK: 2, Filter: vectors.AtLeast("year", 2025)}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s %.2f %s\n", match.Key, match.Distance, match.Metadata["text"])
+	}
+	// Output:
+	// 3 stored; flat not: invalid: vector must have length 3, but has length 2
+	// put knowledge/docs: 1 of the vectors rejected, the first "flat": invalid: vector must have length 3, but has length 2
+	// dogs 0.20 Dogs bark.
+	// cars 1.00 Cars honk.
+}
+
+// A policy for a Lambda function that answers questions and changes nothing.
+func ExamplePolicy() {
+	policy, err := s3index.Policy(s3index.ReadOnly, "arn:aws:s3vectors:us-east-1:123456789012:bucket/knowledge/index/docs", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(policy)
+	// Output:
+	// {
+	//   "Version": "2012-10-17",
+	//   "Statement": [
+	//     {
+	//       "Sid": "Vectors",
+	//       "Effect": "Allow",
+	//       "Action": [
+	//         "s3vectors:GetIndex",
+	//         "s3vectors:GetVectors",
+	//         "s3vectors:ListTagsForResource",
+	//         "s3vectors:ListVectors",
+	//         "s3vectors:QueryVectors"
+	//       ],
+	//       "Resource": [
+	//         "arn:aws:s3vectors:us-east-1:123456789012:bucket/knowledge/index/docs"
+	//       ]
+	//     }
+	//   ]
+	// }
+}
