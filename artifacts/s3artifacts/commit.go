@@ -111,7 +111,7 @@ func (s *Store) committed(ctx context.Context, l *ledger, e *entry) error {
 		if f.log.Last().Seq != e.Record.Seq {
 			return nil // whoever is newer says it
 		}
-		if hint, err = f.seal(inlineLimit); err == nil && e.Record.Seq%snapshotEvery == 0 {
+		if hint, err = f.seal(inlineLimit); err == nil && e.Record.Seq%s.every == 0 {
 			snapshot, err = f.seal(0)
 		}
 		return err

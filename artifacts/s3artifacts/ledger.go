@@ -106,8 +106,9 @@ func (s *Store) refresh(ctx context.Context, l *ledger) error {
 			return err
 		}
 	}
-	for ahead := 1; ; ahead = min(2*ahead, readAhead) {
-		end, err := s.follow(ctx, l, ahead)
+	for n := 0; ; n++ {
+		// Where many are new they are read several at a time, the more the longer.
+		end, err := s.follow(ctx, l, min(1<<max(min(n, 10)-1, 0), readAhead))
 		if err != nil {
 			return err
 		}
@@ -217,8 +218,8 @@ func (s *Store) begin(ctx context.Context, l *ledger) error {
 	if err != nil {
 		return err
 	}
-	if f == nil && seq >= snapshotEvery {
-		if _, f, err = s.folded(ctx, l, snapKey(seq-seq%snapshotEvery)); err != nil {
+	if f == nil && seq >= s.every {
+		if _, f, err = s.folded(ctx, l, snapKey(seq-seq%s.every)); err != nil {
 			return err
 		}
 	}
@@ -245,7 +246,7 @@ func (s *Store) newestSnapshot(ctx context.Context, l *ledger) (*fold, error) {
 		if high != 0 {
 			try = (low + high) / 2
 		}
-		_, f, err := s.folded(ctx, l, snapKey(try*snapshotEvery))
+		_, f, err := s.folded(ctx, l, snapKey(try*s.every))
 		switch {
 		case err != nil:
 			return nil, err

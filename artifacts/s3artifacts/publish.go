@@ -245,7 +245,7 @@ func (p *publishing) usable(f *fold, at *list) error {
 	var lost []string
 	for _, one := range p.parts {
 		gone, known := f.lost(one.base, one.keys(at))
-		if !known && !p.skip.condemned {
+		if !known && !p.skip.condemned && !p.skip.swept {
 			return errUnchecked
 		}
 		lost = append(lost, gone...)

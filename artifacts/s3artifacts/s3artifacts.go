@@ -116,7 +116,9 @@ func (o *Options) WithDefaults() Options {
 	if opts.Memory == 0 {
 		opts.Memory = 64 * mebibyte
 	}
-	opts.Memory = max(opts.Memory, opts.PartSize)
+	if opts.Memory > 0 {
+		opts.Memory = max(opts.Memory, opts.PartSize)
+	}
 	return opts
 }
 
@@ -148,6 +150,7 @@ type Store struct {
 	opts   Options
 	memory *semaphore.Weighted
 	skip   safeguards
+	every  int64 // records between two snapshots
 
 	mu    sync.Mutex
 	names map[artifacts.Name]*ledger
@@ -159,6 +162,8 @@ type safeguards struct {
 	condemned bool // that a key a collector condemned is not published
 	nonce     bool // that a key is used once
 	readback  bool // that a write without an answer is looked up
+	fenced    bool // that a collector decides on the log that it commits to
+	swept     bool // that what was condemned and swept while it was sent is found
 }
 
 var _ artifacts.Store = (*Store)(nil)
@@ -175,7 +180,7 @@ func New(client Client, bucket string, options *Options) (*Store, error) {
 	opts := options.WithDefaults()
 	return &Store{
 		client: client, bucket: bucket, opts: opts, memory: semaphore.NewWeighted(opts.Memory),
-		names: map[artifacts.Name]*ledger{},
+		names: map[artifacts.Name]*ledger{}, every: snapshotEvery,
 	}, nil
 }
 
