@@ -143,7 +143,7 @@ func TestFaultsInAStoreAreFound(t *testing.T) {
 		"stores a replay again":                "request r[0-9]+ has two records|was stored twice",
 		"completes an append at its old place": "appears below|has read on|is lost",
 		"serves a stale read without regard to AtLeast":        "is lost",
-		"serves a stale read where a strong one was asked for": "is lost|a window of|the window has",
+		"serves a stale read where a strong one was asked for": "is lost|in Held|a window of|the window has",
 		"believes an earlier window":                           "is lost|in Held|a window of|the window has",
 		"leaves the newest record out of a window":             "is lost|in Held|a window of|the window has",
 		"yields records out of order":                          "does not sort after",
