@@ -239,9 +239,10 @@ func (v *view) state() cells {
 	}
 	if v.head != nil {
 		v.seen.change(v.pk, func(k *known) {
-			if k.epoch == v.head.epoch {
-				k.unfold, k.state = n, true
+			if k.epoch != v.head.epoch {
+				*k = known{epoch: v.head.epoch}
 			}
+			k.unfold, k.state = n, v.fold.moved != ""
 		})
 	}
 	return c
