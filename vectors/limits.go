@@ -121,6 +121,44 @@ func (s Schema) Normal(v Vector) (Vector, error) {
 	return Vector{Key: v.Key, Data: slices.Clone(v.Data), Metadata: m}, nil
 }
 
+// Checked is [Schema.Normal] for who writes the vector out and keeps nothing of
+// it: what it returns shares with v all that is normal already.
+func (s Schema) Checked(v Vector) (Vector, error) {
+	if err := s.ValidateKey(v.Key); err != nil {
+		return Vector{}, err
+	}
+	if err := s.ValidateData(v.Data); err != nil {
+		return Vector{}, err
+	}
+	if len(v.Metadata) > MaxMetadataKeys-s.Reserved.MetadataKeys || !isNormal(v.Metadata) {
+		m, err := s.normalMetadata(v.Metadata)
+		return Vector{Key: v.Key, Data: v.Data, Metadata: m}, err
+	}
+	return v, s.checkSizes(v.Metadata)
+}
+
+// isNormal reports whether m is what normalMetadata would return for it.
+func isNormal(m Metadata) bool {
+	for k, v := range m {
+		if list, ok := v.([]any); k == "" || !utf8.ValidString(k) || (ok && slices.ContainsFunc(list, func(v any) bool { return !isNormalScalar(v) })) || !ok && !isNormalScalar(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func isNormalScalar(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return utf8.ValidString(v)
+	case float64:
+		return finite(v)
+	case bool:
+		return true
+	}
+	return false
+}
+
 func (s Schema) normalMetadata(in Metadata) (Metadata, error) {
 	if most := MaxMetadataKeys - s.Reserved.MetadataKeys; len(in) > most {
 		return nil, fmt.Errorf("%w: metadata object must have at most %d keys, not %d", ErrInvalid, most, len(in))
@@ -141,16 +179,14 @@ func (s Schema) normalMetadata(in Metadata) (Metadata, error) {
 
 func (s Schema) checkSizes(m Metadata) error {
 	mostFilterable, mostOfAll := MaxFilterableBytes-s.Reserved.MetadataBytes, MaxMetadataBytes-s.Reserved.MetadataBytes
-	total, err := m.Size()
-	if err != nil || total <= mostFilterable {
-		return err
+	var few [2 * MaxFilterableBytes]byte
+	total := len(m.AppendJSON(few[:0]))
+	if total <= mostFilterable {
+		return nil
 	}
 	filterable := maps.Clone(m)
 	maps.DeleteFunc(filterable, func(k string, _ any) bool { return slices.Contains(s.NonFilterable, k) })
-	part, err := filterable.Size()
-	if err != nil {
-		return err
-	}
+	part := len(filterable.AppendJSON(few[:0]))
 	switch {
 	case part > mostFilterable:
 		return fmt.Errorf("%w: filterable metadata must have at most %d bytes, not %d; largest keys: %v; text belongs under a non-filterable key of the index",

@@ -2,6 +2,7 @@ package s3index
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/genaistore/genaistore/vectors"
 )
@@ -23,6 +24,9 @@ type batch struct {
 
 const batchEnd = "]}"
 
+// sampled is how many records a batch has before it takes room for all.
+const sampled = 10
+
 func (x *Index) newBatch(size int) *batch {
 	text := make([]byte, 0, size)
 	text = append(text, `{"indexName":`...)
@@ -36,6 +40,10 @@ func (x *Index) newBatch(size int) *batch {
 // add encodes v, which is normal, and reports whether it fits within most bytes.
 func (b *batch) add(v vectors.Vector, most int) bool {
 	before := len(b.text)
+	if len(b.keys) == sampled { // enough to know what all of them will take
+		all := before / sampled * batchVectors
+		b.text = slices.Grow(b.text, min(all+all/20, most)-before)
+	}
 	if len(b.keys) > 0 {
 		b.text = append(b.text, ',')
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,16 +108,8 @@ func BenchmarkPut(b *testing.B) {
 // BenchmarkGet compares whole calls, up to metadata as a map.
 func BenchmarkGet(b *testing.B) {
 	vs := documents(100)
-	body := []byte(`{"vectors":[`)
-	keys := make([]string, len(vs))
-	for i, v := range vs {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = appendRecord(body, v)
-		keys[i] = v.Key
-	}
-	client := benchClient(append(body, "]}"...))
+	body, keys := answerOf(vs)
+	client := benchClient(body)
 	b.Run("client", func(b *testing.B) {
 		in := &s3vectors.GetVectorsInput{VectorBucketName: new("bucket"), IndexName: new("docs"), Keys: keys, ReturnData: true, ReturnMetadata: true}
 		b.ReportAllocs()
@@ -145,4 +139,23 @@ func BenchmarkGet(b *testing.B) {
 			}
 		}
 	})
+}
+
+// answerOf returns the answer that has these vectors, and their keys.
+func answerOf(vs []vectors.Vector) (body []byte, keys []string) {
+	body = []byte(`{"vectors":[`)
+	for i, v := range vs {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = appendRecord(body, v)
+		keys = append(keys, v.Key)
+	}
+	return append(body, "]}"...), keys
+}
+
+// raceEnabled reports whether this was built with -race.
+func raceEnabled() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }

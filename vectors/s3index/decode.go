@@ -3,6 +3,8 @@ package s3index
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/genaistore/genaistore/vectors"
 )
@@ -19,17 +21,19 @@ type page struct {
 func decodePage(body []byte, dimension int) (page, error) {
 	d := decoder{s: body, dimension: dimension}
 	var p page
-	d.object(func(name string) {
-		switch name {
+	for d.open('{'); d.more('}'); {
+		switch d.name() {
 		case "vectors":
 			p.matches = make([]vectors.Match, 0, 128)
-			d.array(func() { p.matches = append(p.matches, d.match()) })
+			for d.open('['); d.more(']'); {
+				p.matches = append(p.matches, d.match())
+			}
 		case "nextToken":
 			p.next, _ = d.value(0).(string)
 		default:
 			d.skip()
 		}
-	})
+	}
 	if d.space(); d.err == nil && d.i != len(d.s) {
 		d.fail("something after the answer")
 	}
@@ -43,8 +47,12 @@ type decoder struct {
 	i         int
 	err       error
 	dimension int
+	first     bool // an object or array was opened and nothing of it is read
 	names     map[string]string
 	short     map[string]any
+	list      []any           // of the array that is being read
+	room      strings.Builder // for strings
+	numbers   []float32       // room for data
 }
 
 func (d *decoder) fail(what string) {
@@ -83,48 +91,26 @@ func (d *decoder) take(c byte) bool {
 	return true
 }
 
-// object calls member for each member of an object, at its value.
-func (d *decoder) object(member func(name string)) {
-	if !d.take('{') {
-		return
-	}
-	if d.peek() == '}' {
-		d.i++
-		return
-	}
-	for d.err == nil {
-		name := d.name(d.text())
-		if !d.take(':') {
-			return
-		}
-		member(name)
-		if d.peek() == ',' {
-			d.i++
-			continue
-		}
-		d.take('}')
-		return
-	}
+// open begins an object or array, whose members the caller reads while
+// [decoder.more] says so.
+func (d *decoder) open(c byte) {
+	d.first = d.take(c)
 }
 
-// array calls element for each element of an array.
-func (d *decoder) array(element func()) {
-	if !d.take('[') {
-		return
-	}
-	if d.peek() == ']' {
+// more reports whether there is another member, or passes over the end.
+func (d *decoder) more(end byte) bool {
+	first := d.first
+	d.first = false
+	switch c := d.peek(); {
+	case d.err != nil:
+		return false
+	case c == end:
 		d.i++
-		return
+		return false
+	case first:
+		return true
 	}
-	for d.err == nil {
-		element()
-		if d.peek() == ',' {
-			d.i++
-			continue
-		}
-		d.take(']')
-		return
-	}
+	return d.take(',')
 }
 
 // quoted is a string without its quotes, as it is written.
@@ -155,7 +141,7 @@ func (d *decoder) text() quoted {
 
 func (d *decoder) unescaped(q quoted) string {
 	if !q.escapes {
-		return string(q.text)
+		return d.copied(q.text)
 	}
 	var s string
 	if err := json.Unmarshal(append(append([]byte{'"'}, q.text...), '"'), &s); err != nil {
@@ -164,12 +150,37 @@ func (d *decoder) unescaped(q quoted) string {
 	return s
 }
 
-func (d *decoder) name(q quoted) string {
+// roomBytes is what strings are made of at a time, and what one that is kept
+// keeps from being collected.
+const roomBytes = 32 << 10
+
+// copied returns text as a string, one allocation for many.
+func (d *decoder) copied(text []byte) string {
+	if len(text) > roomBytes/8 {
+		return string(text)
+	}
+	if d.room.Cap()-d.room.Len() < len(text) {
+		d.room = strings.Builder{}
+		d.room.Grow(roomBytes)
+	}
+	start := d.room.Len()
+	d.room.Write(text)
+	return d.room.String()[start:]
+}
+
+// name reads the name of a member and the colon behind it.
+func (d *decoder) name() string {
+	name := d.known(d.text())
+	d.take(':')
+	return name
+}
+
+func (d *decoder) known(q quoted) string {
 	if name, ok := d.names[string(q.text)]; ok {
 		return name
 	}
 	if d.names == nil {
-		d.names = map[string]string{}
+		d.names = make(map[string]string, 16)
 	}
 	name := d.unescaped(q)
 	d.names[string(q.text)] = name
@@ -193,7 +204,7 @@ func (d *decoder) str() any {
 	}
 	value := any(d.unescaped(q))
 	if d.short == nil {
-		d.short = map[string]any{}
+		d.short = make(map[string]any, 64)
 	}
 	if len(d.short) < manyShort {
 		d.short[string(q.text)] = value
@@ -215,11 +226,12 @@ func (d *decoder) value(depth int) any {
 	case c == '"':
 		return d.str()
 	case c == '[':
-		list := []any{}
-		d.array(func() { list = append(list, d.value(depth+1)) })
-		return list
+		return d.array(depth)
 	case c == '{':
-		d.object(func(string) { d.value(depth + 1) })
+		for d.open('{'); d.more('}'); {
+			d.name()
+			d.value(depth + 1)
+		}
 		return nil
 	case c == '-' || '0' <= c && c <= '9':
 		return d.number()
@@ -232,6 +244,19 @@ func (d *decoder) value(depth int) any {
 	}
 	d.fail("no value")
 	return nil
+}
+
+// array collects in one place for all arrays, so that each is made once, in its
+// size.
+func (d *decoder) array(depth int) any {
+	start := len(d.list)
+	for d.open('['); d.more(']'); {
+		value := d.value(depth + 1)
+		d.list = append(d.list, value)
+	}
+	list := append(make([]any, 0, len(d.list)-start), d.list[start:]...)
+	d.list = d.list[:start]
+	return list
 }
 
 func (d *decoder) skip() { d.value(0) }
@@ -254,10 +279,9 @@ func (d *decoder) number() float64 {
 	return f
 }
 
-func (d *decoder) match() vectors.Match {
-	var m vectors.Match
-	d.object(func(name string) {
-		switch name {
+func (d *decoder) match() (m vectors.Match) {
+	for d.open('{'); d.more('}'); {
+		switch d.name() {
 		case "key":
 			m.Key = d.unescaped(d.text())
 		case "distance":
@@ -270,39 +294,45 @@ func (d *decoder) match() vectors.Match {
 		default:
 			d.skip()
 		}
-	})
+	}
 	return m
 }
 
-func (d *decoder) data() []float32 {
-	var data []float32
+func (d *decoder) data() (data []float32) {
 	if d.peek() == 'n' {
 		d.skip()
 		return nil
 	}
-	d.object(func(name string) {
-		if name != "float32" {
+	for d.open('{'); d.more('}'); {
+		if d.name() == "float32" {
+			data = d.floats()
+		} else {
 			d.skip()
-			return
 		}
-		data = d.floats()
-	})
+	}
 	return data
 }
 
+// roomFloats is how many numbers are made at a time.
+const roomFloats = 32 << 10
+
+// floats reads an array of numbers, one allocation for several.
 func (d *decoder) floats() []float32 {
-	out := make([]float32, 0, d.dimension)
-	d.array(func() {
+	if cap(d.numbers)-len(d.numbers) < d.dimension {
+		d.numbers = make([]float32, 0, max(roomFloats, d.dimension))
+	}
+	start := len(d.numbers)
+	for d.open('['); d.more(']'); {
 		d.space()
 		x, end, err := parseFloat32(d.s, d.i)
 		if err != nil {
 			d.fail(err.Error())
-			return
+			return nil
 		}
 		d.i = end
-		out = append(out, x)
-	})
-	return out
+		d.numbers = append(d.numbers, x)
+	}
+	return slices.Clip(d.numbers[start:])
 }
 
 // metadata leaves out what has no value in [vectors.Metadata]: null and objects,
@@ -313,10 +343,11 @@ func (d *decoder) metadata() vectors.Metadata {
 		d.skip()
 		return m
 	}
-	d.object(func(name string) {
+	for d.open('{'); d.more('}'); {
+		name := d.name()
 		if value := d.value(0); value != nil {
 			m[name] = value
 		}
-	})
+	}
 	return m
 }

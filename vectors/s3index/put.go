@@ -112,7 +112,7 @@ func (p *load) takeAll(ctx context.Context, seq iter.Seq2[vectors.Vector, error]
 }
 
 func (p *load) take(ctx context.Context, v vectors.Vector, launch func(*batch)) error {
-	normal, err := p.schema.Normal(v)
+	normal, err := p.schema.Checked(v)
 	if err != nil {
 		p.report.Rejected = append(p.report.Rejected, vectors.Rejection{Key: v.Key, Err: err})
 		return nil //nolint:nilerr // the report has it
