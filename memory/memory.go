@@ -34,7 +34,7 @@ var (
 	ErrNotFound  = fault.NotFound  // no such session or record; also matches fs.ErrNotExist
 	ErrConflict  = fault.Conflict  // an expectation did not hold: read again, decide again
 	ErrInvalid   = fault.Invalid   // a bad argument; the text says what would be right
-	ErrThrottled = fault.Throttled // the service asks for patience; repeating the same call is safe
+	ErrThrottled = fault.Throttled // the service asks for patience; no proof that nothing was written: see [Store]
 	ErrCorrupt   = fault.Corrupt   // stored bytes fail their checksum, schema or decryption
 	ErrDenied    = fault.Denied    // the caller's credentials do not allow it; also matches fs.ErrPermission
 
@@ -53,10 +53,12 @@ var (
 // before it changes anything; one that is cancelled during a write may leave it
 // done or not done, never half done.
 //
-// Every write may be repeated after an error of any kind: with the same
-// [AppendOptions.RequestID] an Append happens once; an Update and a Delete reach
-// the same end, where an Update with [Create], [Fork] or [Expect] may find its
-// own first work and report ErrConflict.
+// After an error other than ErrInvalid, ErrNotFound and ErrConflict a write may
+// have been done or not. It may be repeated: with the same
+// [AppendOptions.RequestID] an Append happens once, without one it may be stored
+// twice; a Delete reaches the same end, and so does an Update, which may find its
+// own first work: [Create], [Fork], [Expect] and [Edit] of what it has redacted report
+// ErrConflict then, changes of what it has removed ErrNotFound.
 //
 // An argument that breaks a rule of this package is ErrInvalid and changes
 // nothing. Options may be nil, which means their zero value.

@@ -10,6 +10,10 @@
 // all of them, and many runs, can share one store or one table. No case needs time
 // to pass. What a contract leaves open, such as how long an index lags, a case waits
 // for.
+//
+// Beside the suite are what tests of other code want: [Weather] makes a store fail
+// as stores in production do, by a seed; [Patient] is a caller who repeats what may be
+// repeated; [Causality] runs three processes that crash, and checks what they find.
 package memorytest
 
 import (
