@@ -54,6 +54,8 @@ import (
 )
 
 // A Client is what the store asks of S3: its list of permissions. *s3.Client is one.
+//
+//nolint:dupl // another list of calls looks alike
 type Client interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
