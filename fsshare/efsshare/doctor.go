@@ -137,7 +137,16 @@ func (s *Share) lint(r Report) []Finding {
 		}}
 	}
 	findings := slices.Concat(s.lintLocks(m), lintOptions(m), s.lintSpeed(m), s.lintHealth(m, r.Hanging))
-	return append(findings, s.lintHelper(r)...)
+	findings = append(findings, s.lintHelper(r)...)
+	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(urgency(a), urgency(b)) })
+	return findings
+}
+
+func urgency(f Finding) int {
+	if f.Danger {
+		return 0
+	}
+	return 1
 }
 
 func (s *Share) lintLocks(m Mount) (f []Finding) {

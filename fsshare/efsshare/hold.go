@@ -433,7 +433,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	if busy {
 		return errBusy
 	}
-	err = l.poll(ctx, attempt{most: lastRest, try: func() (bool, error) { return l.tryMain(exclusiveLock) }, late: l.keepsShared})
+	err = l.poll(ctx, attempt{first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(exclusiveLock) }, late: l.keepsShared})
 	// The turnstile is given back whatever came of it, also when ctx has ended.
 	<-l.share.pool.eventually(l.leaveTurnstile)
 	if err != nil {

@@ -35,11 +35,20 @@ const (
 )
 
 const (
-	folder    = ".fsshare"
-	lockDir   = folder + "/locks"
-	firstRest = 2 * time.Millisecond   // before the second try
-	lastRest  = 250 * time.Millisecond // between tries, at most, for the head of the queue
-	backRest  = time.Second            // the same, behind it
+	folder  = ".fsshare"
+	lockDir = folder + "/locks"
+
+	// How long the head of the queue rests between two tries: a part of the time that
+	// it has waited, within bounds.
+	firstRest = 2 * time.Millisecond
+	lastRest  = 250 * time.Millisecond
+	restPart  = 10
+
+	// The same behind it, where a new one must not look much more often than those
+	// that came earlier.
+	firstBack = 15 * time.Millisecond
+	lastBack  = time.Second
+	backPart  = 50
 )
 
 // lockFile is where a lock's file is below the folder of locks: readable as far as
@@ -251,11 +260,12 @@ func (l *Lock) take(ctx context.Context) error {
 
 // queue goes through the turnstile to the lock.
 func (l *Lock) queue(ctx context.Context, what lockKind, once bool) error {
-	turnstile := func() (bool, error) { return rangeLock(l.file, exclusiveLock, turnstileAt) }
-	if err := l.poll(ctx, attempt{most: backRest, once: once, try: turnstile}); err != nil {
+	behind := attempt{once: once, first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return rangeLock(l.file, exclusiveLock, turnstileAt) }}
+	if err := l.poll(ctx, behind); err != nil {
 		return err
 	}
-	if err := l.poll(ctx, attempt{most: lastRest, once: once, try: func() (bool, error) { return l.tryMain(what) }}); err != nil {
+	head := attempt{once: once, first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(what) }}
+	if err := l.poll(ctx, head); err != nil {
 		return err
 	}
 	return do(ctx, l.share.pool, func() error {
@@ -281,16 +291,15 @@ func (l *Lock) tryMain(what lockKind) (busy bool, err error) {
 // An attempt is what to poll for.
 type attempt struct {
 	try  func() (busy bool, err error)
-	most time.Duration // the longest rest between two tries
-	once bool          // try, and do not wait
-	late func(bool)    // gets what a try returns after poll has returned; may be nil
+	once bool       // try, and do not wait
+	late func(bool) // gets what a try returns after poll has returned; may be nil
+
+	first, last, part time.Duration // see firstRest
 }
 
-// poll tries until it gets what it wants. Rests grow with the time waited, from
-// firstRest to the most, and are drawn at random, so that none who waits is always
-// the last to look.
+// poll tries until it gets what it wants. Rests are drawn at random, so that none who
+// waits is always the last to look.
 func (l *Lock) poll(ctx context.Context, a attempt) error {
-	const patient = 10 // a rest is this part of the time waited
 	start := time.Now()
 	for {
 		busy, err := call(ctx, l.share.pool, a.try, a.late)
@@ -300,7 +309,7 @@ func (l *Lock) poll(ctx context.Context, a attempt) error {
 		if a.once {
 			return errBusy
 		}
-		rest := min(max(firstRest, time.Since(start)/patient), a.most)
+		rest := min(max(a.first, time.Since(start)/a.part), a.last)
 		timer := time.NewTimer(rest/2 + rand.N(rest))
 		select {
 		case <-timer.C:

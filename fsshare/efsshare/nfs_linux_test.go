@@ -1,6 +1,9 @@
 package efsshare_test
 
 import (
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +17,56 @@ import (
 )
 
 // These tests run in the guest, on real NFSv4.1 with two clients: make nfs.
+
+func nfsClients(t testing.TB) []nfstest.Client {
+	t.Helper()
+	return nfstest.Clients(t)
+}
+
+// A cost is what the kernel counted during a call: the least of some rounds.
+type cost struct {
+	calls map[string]int
+	total int
+	took  time.Duration
+}
+
+func costOf(t *testing.T, mount string, round func()) (least cost) {
+	t.Helper()
+	for i := range 20 {
+		before := countCalls(t, mount)
+		start := time.Now()
+		round()
+		c := cost{took: time.Since(start), calls: map[string]int{}}
+		for name, n := range countCalls(t, mount) {
+			if n -= before[name]; n > 0 && name != "SEQUENCE" {
+				c.calls[name] = n
+				c.total += n
+			}
+		}
+		if i == 0 || c.took < least.took {
+			least = c
+		}
+	}
+	return least
+}
+
+// countCalls reads how often the client sent which operation.
+func countCalls(t *testing.T, mount string) map[string]int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/mountstats")
+	require.NoError(t, err)
+	_, mine, ok := strings.Cut(string(text), " mounted on "+mount+" ")
+	require.True(t, ok)
+	mine, _, _ = strings.Cut(mine, "\ndevice ")
+	calls := map[string]int{}
+	for line := range strings.Lines(mine) {
+		if f := strings.Fields(line); len(f) >= 9 && strings.HasSuffix(f[0], ":") && strings.ToUpper(f[0]) == f[0] {
+			calls[strings.TrimSuffix(f[0], ":")], err = strconv.Atoi(f[1])
+			require.NoError(t, err)
+		}
+	}
+	return calls
+}
 
 // twoClients are the shares of one new folder, as the two clients see it.
 func twoClients(t testing.TB) (a, b *efsshare.Share, clients []nfstest.Client) {

@@ -97,11 +97,9 @@ func decodeSlot(b []byte) (s slot, ok bool, err error) {
 	b = b[n:]
 	s.Holder.Since = time.Unix(0, int64(binary.LittleEndian.Uint64(b))).UTC()
 	b = b[since:]
+	// Five strings fit, whatever their lengths of one byte say, beside the most data.
 	for _, text := range []*string{&s.ID, &s.Holder.Host, &s.Holder.Process, &s.Holder.Task, &s.Holder.Purpose} {
-		if len(b) == 0 || len(b) <= int(b[0]) {
-			return slot{}, false, fmt.Errorf("%w: a holder that does not fit in a slot with a good checksum", fsshare.ErrCorrupt)
-		}
-		*text = string(b[1 : 1+b[0]])
+		*text = string(b[1 : 1+int(b[0])])
 		b = b[1+int(b[0]):]
 	}
 	return s, true, nil

@@ -27,7 +27,7 @@ const (
 // efsHost is the name of an EFS file system's mount targets, with the name of an
 // availability zone before it or not.
 func efsHost() *regexp.Regexp {
-	return regexp.MustCompile(`^([a-z0-9-]+\.)?(fs-[0-9a-f]+)\.efs\.[a-z0-9-]+\.amazonaws\.`)
+	return regexp.MustCompile(`^([a-z0-9-]+\.)?(fs-[0-9a-f]+)\.efs\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$`)
 }
 
 // The ports at which the EFS mount helper's proxy listens.
