@@ -2,6 +2,7 @@ package dynamomemory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -45,7 +46,27 @@ func (d *draft) copy(ctx context.Context, f memory.Fork) error {
 	if err := d.hide(ctx); err != nil {
 		return err
 	}
-	return d.copyRecords(ctx, v)
+	if err := d.copyRecords(ctx, v); err != nil {
+		return err
+	}
+	return d.unmoved(ctx, v)
+}
+
+// unmoved makes sure that the copy is of one moment: what was edited, redacted or
+// removed in the parent meanwhile must not live on in the fork.
+func (d *draft) unmoved(ctx context.Context, v *view) error {
+	it, err := d.get(ctx, v.pk, skHead)
+	if err != nil {
+		return err
+	}
+	now := decodeHead(it)
+	if now == nil && v.head == nil {
+		return nil
+	}
+	if now.live(d.now) && v.head != nil && now.epoch == v.head.epoch && now.edited == v.head.edited {
+		return nil
+	}
+	return errors.Join(errAgain, d.abandon(ctx))
 }
 
 // hide puts the invisible head.
