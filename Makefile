@@ -16,7 +16,7 @@ FUZZTIME ?= 30s
 # A copy of the Go vulnerability database, for machines that cannot ask the one online.
 vulndb = $(or $(GENAISTORE_VULNDB),$(wildcard $(abspath ../shared/data/vulndb)))
 
-.PHONY: all tidy fmt lint test bench fuzz readme cover api vuln vet-cross simd integration integration-minio nfs nightly
+.PHONY: all tidy fmt lint test bench fuzz readme cover api vuln vet-cross simd integration integration-minio kit nfs nightly
 all: tidy lint test
 
 tidy: # fails where go.mod or go.sum is stale
@@ -77,10 +77,14 @@ integration: # the suites on servers that nobody here wrote; installs them below
 integration-minio: # the same, and on MinIO, whose build takes minutes
 	cd internal/integration && GENAISTORE_INSTALL=1 GENAISTORE_MINIO=1 go test -count=1 -timeout 60m
 
+kit: # the own tests of the Agent Development Kit, on our sessions: in memory, or KIT=memory,dynamodb
+	cd adapters/adk/internal/kittests && GENAISTORE_KIT=$(or $(KIT),memory) GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m
+
 nfs: # the tests of shared files, run in a guest kernel with an NFSv4.1 server and two clients of it
 	go run ./internal/nfstest/nfsexec -install
 	go build -o .cache/nfstest/nfsexec ./internal/nfstest/nfsexec
 	CGO_ENABLED=0 go test -count=1 -timeout 20m -exec='$(CURDIR)/.cache/nfstest/nfsexec' ./internal/nfstest/... ./fsshare/...
 
 nightly: all vet-cross simd integration-minio nfs vuln
+	$(MAKE) kit KIT=memory,dynamodb
 	$(MAKE) fuzz FUZZTIME=5m
