@@ -54,6 +54,7 @@
 package efsshare
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -175,6 +176,9 @@ func openDir(dir string, opts Options) (*Share, error) {
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, cmp.Or(err, fmt.Errorf("%w: %s is no directory", fsshare.ErrConflict, dir))
 	}
 	mount, err := findMount(kernel.proc, dir)
 	if err != nil {
