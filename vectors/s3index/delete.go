@@ -2,6 +2,8 @@ package s3index
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3vectors"
@@ -12,9 +14,10 @@ import (
 )
 
 // Delete implements [vectors.Index]. By Keys it asks nothing about them and
-// reports all as done, each once. By Prefix or Filter it lists the index, decides
-// locally, and deletes what it finds as it goes. Deleting the index itself is the
-// cheaper way to delete all of a large one.
+// reports all as done, each once. Else it lists the index, decides locally, keeps
+// the keys of what it finds, and deletes these when the list is at its end: whether
+// the pages of a list stay in place while vectors are deleted is not documented.
+// Deleting the index itself is the cheaper way to delete all of a large one.
 func (x *Index) Delete(ctx context.Context, selection vectors.Selection, opts *vectors.DeleteOptions) (vectors.Report, error) {
 	var spent meter.Meter
 	ctx = meter.With(ctx, &spent)
@@ -42,46 +45,34 @@ type removal struct {
 }
 
 func (r *removal) run(ctx context.Context, selection vectors.Selection) error {
+	keys := unique(selection.Keys)
+	if len(keys) == 0 {
+		o := vectors.ListOptions{Prefix: selection.Prefix, Filter: selection.Filter, Fields: vectors.KeysOnly}
+		if err := r.index.list(ctx, o, func(v vectors.Vector) bool {
+			keys = append(keys, strings.Clone(v.Key)) // a page is larger
+			return true
+		}); err != nil {
+			return err
+		}
+	}
+	if r.dry {
+		r.done = len(keys)
+		return nil
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.index.opts.Concurrency)
-	var keys []string
-	flush := func() {
-		batch := keys
-		keys = nil
+	for batch := range slices.Chunk(keys, batchVectors) {
 		group.Go(func() error { return r.remove(ctx, batch) })
 	}
-	take := func(key string) {
-		if keys = append(keys, key); len(keys) == batchVectors {
-			flush()
-		}
-	}
-	var err error
-	if len(selection.Keys) > 0 {
-		for _, key := range unique(selection.Keys) {
-			take(key)
-		}
-	} else {
-		o := vectors.ListOptions{Prefix: selection.Prefix, Filter: selection.Filter, Fields: vectors.KeysOnly}
-		err = r.index.list(ctx, o, func(v vectors.Vector) bool {
-			take(v.Key)
-			return true
-		})
-	}
-	if len(keys) > 0 && err == nil {
-		flush()
-	}
-	// The error of a request is why the list was cancelled.
-	return first(group.Wait(), err)
+	return group.Wait()
 }
 
 func (r *removal) remove(ctx context.Context, keys []string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !r.dry {
-		if err := r.index.patiently(ctx, func() error { return r.index.remove(ctx, keys) }); err != nil {
-			return err
-		}
+	if err := r.index.patiently(ctx, func() error { return r.index.remove(ctx, keys) }); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
