@@ -9,6 +9,11 @@ func TestVariants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	calls, err := codec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	variants = append(variants, calls...)
 	names := make(map[string]bool)
 	for _, v := range variants {
 		if err := v.run(t.Context()); err != nil {
