@@ -58,12 +58,13 @@ type Store interface {
 	// others: until all have come, the publication is [Publication.Pending].
 	//
 	// The files are read once, in any order, several at a time, with the context
-	// asked between reads; one whose size or time changes while it is read fails
-	// the Publish with ErrConflict. A file whose size is negative is read to its
-	// end, see [Streams]. Regular files only: anything else, a path of more than
-	// [MaxFilePath] bytes, more than [MaxFiles] files and a version with no file at
-	// all are ErrInvalid. An error of the files themselves is in the chain of the
-	// one returned.
+	// asked between reads (a store may read one a second time that is too large to
+	// keep, to send it when it is known to be new; never one of unknown size). One
+	// whose size or time changes while it is read fails the Publish with ErrConflict.
+	// A file whose size is negative is read to its end, see [Streams]. Regular files
+	// only: anything else, a path of more than [MaxFilePath] bytes, more than
+	// [MaxFiles] files and a version with no file at all are ErrInvalid. An error of
+	// the files themselves is in the chain of the one returned.
 	Publish(ctx context.Context, name Name, files fs.FS, opts *PublishOptions) (Publication, error)
 
 	// Resolve finds the version that ref means now. A version that was deleted is

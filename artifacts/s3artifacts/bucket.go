@@ -100,7 +100,8 @@ type Drift struct {
 // that is as it should be. Lifecycle rules of others stay.
 //
 // What it cannot change is returned with Fixed false: a default retention of Object
-// Lock, which would keep a collector from deleting. A bucket of somebody else is
+// Lock, which would keep a collector from deleting, and what a store other than
+// Amazon's does not know, whose Got is "unsupported". A bucket of somebody else is
 // [artifacts.ErrDenied].
 func EnsureBucket(ctx context.Context, client BucketClient, bucket string, options *BucketOptions) ([]Drift, error) {
 	if err := options.Validate(); err != nil {
@@ -124,6 +125,16 @@ type ensuring struct {
 	opts   BucketOptions
 	drift  []Drift
 	absent bool
+}
+
+// unsupported notes that a store does not know a configuration, and says whether
+// that is what an error says.
+func (e *ensuring) unsupported(what, want string, err error) bool {
+	if !unknown(err) {
+		return false
+	}
+	e.drift = append(e.drift, Drift{What: what, Want: want, Got: "unsupported"})
+	return true
 }
 
 // compare notes a difference and has it fixed.
@@ -172,6 +183,9 @@ func (e *ensuring) versioning(ctx context.Context) error {
 		return nil
 	}
 	out, err := e.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: e.bucket})
+	if e.unsupported("versioning", string(types.BucketVersioningStatusEnabled), err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("versioning: %w", classify(*e.bucket, err))
 	}
@@ -185,6 +199,9 @@ func (e *ensuring) versioning(ctx context.Context) error {
 
 func (e *ensuring) publicAccess(ctx context.Context) error {
 	out, err := e.client.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: e.bucket})
+	if e.unsupported("public access", "blocked", err) {
+		return nil
+	}
 	if err != nil && !absence(err, "NoSuchPublicAccessBlockConfiguration") {
 		return fmt.Errorf("public access: %w", classify(*e.bucket, err))
 	}
@@ -216,6 +233,9 @@ func (e *ensuring) encryption(ctx context.Context) error {
 		return nil // S3 encrypts everything with keys of its own
 	}
 	out, err := e.client.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: e.bucket})
+	if e.unsupported("encryption", e.opts.KMSKeyID, err) {
+		return nil
+	}
 	if err != nil && !absence(err, "ServerSideEncryptionConfigurationNotFoundError") {
 		return fmt.Errorf("encryption: %w", classify(*e.bucket, err))
 	}
@@ -240,25 +260,21 @@ func (e *ensuring) encryption(ctx context.Context) error {
 	})
 }
 
-// rules are those that the store wants. What is below log/ expires never.
-func (e *ensuring) rules() []types.LifecycleRule {
-	prefix := e.opts.Root
-	if prefix != "" {
-		prefix += "/"
+// rule is the one that the store wants. Nothing that is current expires.
+func (e *ensuring) rule() types.LifecycleRule {
+	id, prefix := "genaistore", ""
+	if e.opts.Root != "" {
+		id, prefix = "genaistore "+e.opts.Root, e.opts.Root+"/"
 	}
 	days := func(d time.Duration) *int32 { return new(int32(d / day)) }
-	abort := types.LifecycleRule{
-		ID: new("genaistore-abort " + prefix), Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
+	rule := types.LifecycleRule{
+		ID: &id, Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
 		AbortIncompleteMultipartUpload: &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: days(e.opts.AbortUploads)},
 	}
-	if e.opts.Unversioned {
-		return []types.LifecycleRule{abort}
+	if !e.opts.Unversioned {
+		rule.NoncurrentVersionExpiration = &types.NoncurrentVersionExpiration{NoncurrentDays: days(e.opts.Noncurrent)}
 	}
-	noncurrent := types.LifecycleRule{
-		ID: new("genaistore-noncurrent " + prefix), Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
-		NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: days(e.opts.Noncurrent)},
-	}
-	return []types.LifecycleRule{abort, noncurrent}
+	return rule
 }
 
 // text is what is compared of the rules of the store.
@@ -280,23 +296,26 @@ func text(rules []types.LifecycleRule) string {
 
 func (e *ensuring) lifecycle(ctx context.Context) error {
 	out, err := e.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: e.bucket})
+	want := e.rule()
+	if e.unsupported("lifecycle", text([]types.LifecycleRule{want}), err) {
+		return nil
+	}
 	if err != nil && !absence(err, "NoSuchLifecycleConfiguration") {
 		return fmt.Errorf("lifecycle: %w", classify(*e.bucket, err))
 	}
-	want := e.rules()
 	var ours, others []types.LifecycleRule
 	if err == nil {
 		for _, rule := range out.Rules {
-			if slices.ContainsFunc(want, func(w types.LifecycleRule) bool { return value(w.ID) == value(rule.ID) }) {
+			if value(rule.ID) == value(want.ID) {
 				ours = append(ours, rule)
 			} else {
 				others = append(others, rule)
 			}
 		}
 	}
-	return e.compare("lifecycle", text(want), text(ours), func() error {
+	return e.compare("lifecycle", text([]types.LifecycleRule{want}), text(ours), func() error {
 		_, err := e.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
-			Bucket: e.bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: append(others, want...)},
+			Bucket: e.bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: append(others, want)},
 		})
 		return err
 	})

@@ -149,7 +149,7 @@ func (c *content) leaf(ctx context.Context, number int64) ([]byte, error) {
 	if whole {
 		got = span{} // a whole object can be read where a range of it cannot
 	}
-	o, err := c.get(ctx, c.ledger.base+c.file.Key, c.file.Version, got)
+	o, err := c.get(ctx, c.ledger.base+c.file.Key, c.file.Version, got, unchecked)
 	switch {
 	case errors.Is(err, artifacts.ErrNotFound):
 		return nil, fmt.Errorf("%w: the bytes of %s are gone: %w", artifacts.ErrCorrupt, c.file.Path, err)
