@@ -177,7 +177,11 @@ func (s *Store) versioned(ctx context.Context) (bool, error) {
 
 type versionMarker struct{ key, version string }
 
-// listVersions yields all versions and delete markers below a prefix.
+// isMarker tells a delete marker in what listVersions yields.
+func isMarker(v types.ObjectVersion) bool { return v.Size == nil }
+
+// listVersions yields all versions below a prefix, and delete markers, which have
+// no size.
 func (s *Store) listVersions(ctx context.Context, prefix string) iter.Seq2[types.ObjectVersion, error] {
 	return paging.Seq(func(from versionMarker) ([]types.ObjectVersion, versionMarker, error) {
 		in := &s3.ListObjectVersionsInput{Bucket: &s.bucket, Prefix: &prefix}

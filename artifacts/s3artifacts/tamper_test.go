@@ -227,3 +227,33 @@ func TestOptionsThatNoStoreCanActOn(t *testing.T) {
 	_, err := s3artifacts.New(nil, "bucket", nil)
 	require.ErrorIs(t, err, artifacts.ErrInvalid)
 }
+
+func TestRepairUncoversRecordsThatWereDeleted(t *testing.T) {
+	client := awsfake.NewS3().Client()
+	_, err := s3artifacts.EnsureBucket(t.Context(), client, "bucket", nil)
+	require.NoError(t, err)
+	store := open(t, client, nil)
+	x := &tampered{T: t, client: client}
+	for i := range 3 {
+		publish(t, store, files("w", fmt.Sprint(i)), nil)
+	}
+	x.remove(logObject(2))
+	x.remove(logObject(2))
+	x.remove(logObject(3))
+	require.ErrorIs(t, everything(t.Context(), open(t, client, nil)), artifacts.ErrCorrupt)
+	n, err := store.Repair(t.Context(), ranker)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	require.NoError(t, everything(t.Context(), open(t, client, nil)))
+	require.Equal(t, int64(4), publish(t, store, files("w", "3"), nil).Version.ID.Number)
+	n, err = store.Repair(t.Context(), ranker)
+	require.NoError(t, err)
+	require.Zero(t, n)
+
+	// What was overwritten is not decided here.
+	x.write(logObject(2), []byte("{}"))
+	x.remove(logObject(2))
+	n, err = store.Repair(t.Context(), ranker)
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
