@@ -355,12 +355,15 @@ func TestRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := newFake(t) // which deletes nothing, like DynamoDB for days
 		store := open(t, fake, &dynamomemory.Options{Retention: 48 * time.Hour})
-		require.NoError(t, appendTo(store, "s", entry("a"), nil))
-		require.NoError(t, update(store, "s", memory.SetState{Set: memory.States{Session: memory.State{"k": "v"}}}))
+		e := entry("a")
+		e.State.Set.Session = memory.State{"k": "v"} // for which DynamoDB keeps it a day longer
+		require.NoError(t, appendTo(store, "s", e, nil))
+		require.NoError(t, appendTo(store, "s", entry("a2"), nil))
 		time.Sleep(47 * time.Hour)
 		require.NoError(t, appendTo(store, "s", entry("b"), nil))
-		require.Equal(t, []string{"a", "b"}, texts(t, store, "s"))
+		require.Equal(t, []string{"a", "a2", "b"}, texts(t, store, "s"))
 		time.Sleep(2 * time.Hour)
+		require.Equal(t, []string{"a", "b"}, texts(t, open(t, fake, nil), "s"), "one who keeps longer shows no item that has expired")
 		require.Equal(t, []string{"b"}, texts(t, store, "s"))
 		require.Len(t, window(t, store, "s").Records, 1)
 		require.Equal(t, memory.State{"k": "v"}, window(t, store, "s").States.Session)

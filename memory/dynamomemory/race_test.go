@@ -1,6 +1,7 @@
 package dynamomemory_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -141,6 +142,73 @@ func TestAForkIsOfOneMoment(t *testing.T) {
 	require.ErrorIs(t, update(mine, "second", memory.Fork{From: "s"}), memory.ErrNotFound)
 	require.False(t, opens(t, theirs, "second"))
 	require.Equal(t, []string{"fork"}, listed(t, theirs))
+}
+
+// What was on its way to a session that has ended is not in the next one.
+func TestALateRecordIsNotInTheNextSession(t *testing.T) {
+	fake := newFake(t)
+	mine, theirs := open(t, fake, nil), open(t, fake, nil)
+	require.NoError(t, appendTo(mine, "s", entry("old"), nil))
+	before(fake, putsRecord, func() {
+		require.NoError(t, update(theirs, "s", memory.Keep{Until: time.Unix(1, 0)}))
+		require.NoError(t, appendTo(theirs, "s", entry("new"), nil))
+	})
+	require.NoError(t, appendTo(mine, "s", entry("late"), nil))
+	require.Equal(t, []string{"new"}, texts(t, theirs, "s"))
+	require.Len(t, window(t, theirs, "s").Records, 1)
+}
+
+// An earlier window saves reading what it has, and nothing that has changed since.
+func TestAnEarlierWindowIsOnlyUsedWhereNothingHasChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake(t)
+		store := open(t, fake, nil)
+		say := func(n int) {
+			for i := range n {
+				e := entry(text(100 + i))
+				e.Turn = fmt.Sprint(i / 3)
+				e.State.Set.Session = memory.State{fmt.Sprint(i % 4): i}
+				require.NoError(t, appendTo(store, "s", e, nil))
+				time.Sleep(20 * time.Second)
+			}
+		}
+		say(12)
+		for name, change := range map[string]func(records []memory.Record){
+			"nothing": func([]memory.Record) {},
+			"more":    func([]memory.Record) { say(2) },
+			"edit": func(r []memory.Record) {
+				require.NoError(t, update(store, "s", memory.Edit{Record: r[1].ID, Messages: entry("edited").Messages}))
+			},
+			"redact": func(r []memory.Record) { require.NoError(t, update(store, "s", memory.Redact{Record: r[2].ID})) },
+			"state": func([]memory.Record) {
+				require.NoError(t, update(store, "s", memory.SetState{Set: memory.States{Session: memory.State{"k": "v"}}}))
+			},
+			"rewind": func(r []memory.Record) {
+				require.NoError(t, update(store, "s", memory.Rewind{To: r[len(r)-3].ID}))
+				say(4)
+			},
+			"another session": func([]memory.Record) {
+				require.NoError(t, store.Delete(t.Context(), key("s")))
+				time.Sleep(time.Minute)
+				say(12)
+			},
+		} {
+			for _, before := range []memory.WindowOptions{{}, {Last: 7}, {Last: 7, Verbatim: true}, {Tokens: 200}} {
+				held, err := store.Open(t.Context(), key("s"), &before)
+				require.NoError(t, err)
+				change(window(t, store, "s").Records)
+				for _, opts := range []memory.WindowOptions{{}, {Last: 3}, {Last: 7}, {Last: 8, Verbatim: true}, {Tokens: 150}, {Last: 100}} {
+					want, err := store.Open(t.Context(), key("s"), &opts)
+					require.NoError(t, err)
+					opts.Held = &held
+					got, err := store.Open(t.Context(), key("s"), &opts)
+					require.NoError(t, err)
+					got.Bookmark = want.Bookmark
+					require.Equal(t, want, got, "%s: %+v, then %+v", name, before, opts)
+				}
+			}
+		}
+	})
 }
 
 // Appends that land while a Rewind is under way stay.

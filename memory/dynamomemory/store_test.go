@@ -2,8 +2,8 @@ package dynamomemory_test
 
 import (
 	"context"
+	"encoding/binary"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -108,12 +108,14 @@ func key(session string) memory.Key {
 
 // text is hard to compress, so that items have the sizes that tests speak of.
 func text(n int) string {
-	random := rand.New(rand.NewPCG(uint64(n), 1))
-	var b strings.Builder
-	for b.Len() < n {
-		b.WriteByte(byte(' ' + random.IntN(95)))
+	var seed [32]byte
+	binary.BigEndian.PutUint64(seed[:], uint64(n))
+	out := make([]byte, n)
+	rand.NewChaCha8(seed).Read(out)
+	for i := range out {
+		out[i] = ' ' + out[i]%95
 	}
-	return b.String()
+	return string(out)
 }
 
 func entry(s string) memory.Entry {
