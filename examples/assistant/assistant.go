@@ -83,7 +83,7 @@ func (a *assistant) load(ctx context.Context, s *state) error {
 	if a.line.setsUp {
 		return nil
 	}
-	if a.stores.Memory, err = a.conversations(ctx, a.line); err != nil {
+	if err := a.openConversations(ctx); err != nil {
 		return err
 	}
 	schema, err := a.stores.Vectors.Describe(ctx)

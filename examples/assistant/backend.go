@@ -13,28 +13,37 @@ import (
 	"github.com/genaistore/genaistore/memory/dynamomemory"
 )
 
-// What --backend may be.
+// What --backend may be beside memory.
 const (
-	backendMemory = "memory"
 	backendLocal  = "local-servers"
 	backendAWS    = "aws"
 )
 
-// conversations opens the store of conversations that line asks for. On other
-// backends than memory the other three stores stay in memory, and in the state
-// folder: their backends do not exist yet.
-func (a *assistant) conversations(ctx context.Context, line commandLine) (memory.Store, error) {
-	switch line.Backend {
+// openConversations opens the store of conversations that the command line asks
+// for. On other backends than memory the other three stores stay in memory, and in
+// the state folder: their backends are not wired in yet.
+func (a *assistant) openConversations(ctx context.Context) error {
+	var store *dynamomemory.Store
+	var err error
+	switch a.line.Backend {
 	case backendLocal:
-		return a.localDynamoDB(ctx, line)
+		store, err = a.localDynamoDB(ctx)
 	case backendAWS:
-		return a.awsDynamoDB(ctx, line)
+		store, err = a.awsDynamoDB(ctx)
+	default:
+		return nil
 	}
-	return a.saved.Memory, nil
+	if err != nil {
+		return err
+	}
+	a.stores.Memory = store
+	a.warnf("conversations are in DynamoDB table %s; documents, checkpoints and files are in memory and the state folder", a.line.Table)
+	return nil
 }
 
 // localDynamoDB makes its table where there is none: it costs nothing.
-func (a *assistant) localDynamoDB(ctx context.Context, line commandLine) (memory.Store, error) {
+func (a *assistant) localDynamoDB(ctx context.Context) (*dynamomemory.Store, error) {
+	line := a.line
 	if line.DynamoDB == "" {
 		return nil, fmt.Errorf("%w: backend %s needs the address of DynamoDB Local: start it with go -C internal/integration run ./serve, and give --dynamodb URL", errUsage, backendLocal)
 	}
@@ -48,11 +57,12 @@ func (a *assistant) localDynamoDB(ctx context.Context, line commandLine) (memory
 	if err != nil {
 		return nil, fmt.Errorf("no DynamoDB that can be used at %s: start one with go -C internal/integration run ./serve: %w", line.DynamoDB, err)
 	}
-	return a.dynamoStore(client, line.Table)
+	return dynamomemory.New(client, line.Table, nil)
 }
 
 // awsDynamoDB never makes a table: that is for setup to do when asked.
-func (a *assistant) awsDynamoDB(ctx context.Context, line commandLine) (memory.Store, error) {
+func (a *assistant) awsDynamoDB(ctx context.Context) (*dynamomemory.Store, error) {
+	line := a.line
 	client, err := awsClient(ctx)
 	if err != nil {
 		return nil, err
@@ -64,7 +74,7 @@ func (a *assistant) awsDynamoDB(ctx context.Context, line commandLine) (memory.S
 	if err != nil {
 		return nil, err
 	}
-	return a.dynamoStore(client, line.Table)
+	return dynamomemory.New(client, line.Table, nil)
 }
 
 func awsClient(ctx context.Context) (*dynamodb.Client, error) {
@@ -73,11 +83,6 @@ func awsClient(ctx context.Context) (*dynamodb.Client, error) {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
 	return dynamodb.NewFromConfig(cfg), nil
-}
-
-func (a *assistant) dynamoStore(client *dynamodb.Client, table string) (memory.Store, error) {
-	a.warnf("conversations are in DynamoDB table %s; documents, checkpoints and files are in memory and the state folder", table)
-	return dynamomemory.New(client, table, nil)
 }
 
 type setupCommand struct{}
