@@ -15,8 +15,8 @@ import (
 
 // What --backend may be beside memory.
 const (
-	backendLocal  = "local-servers"
-	backendAWS    = "aws"
+	backendLocal = "local-servers"
+	backendAWS   = "aws"
 )
 
 // openConversations opens the store of conversations that the command line asks
