@@ -171,8 +171,11 @@ type cursor struct {
 // pass asks from the first page on. It reports whether that is to be done again,
 // because the token of a page had expired.
 func (c *cursor) pass(ctx context.Context, yield func(vectors.Match) bool) (again bool, err error) {
-	before, late := len(c.seen), false
+	before, late, fetched := len(c.seen), false, 0
 	pages := paging.Seq(func(token string) ([]vectors.Match, string, error) {
+		if fetched++; fetched > c.query.TopK+1 {
+			return nil, "", fmt.Errorf("%w: the pages of a query for %d do not end", vectors.ErrCorrupt, c.query.TopK)
+		}
 		p, err := c.page(ctx, c.template, token)
 		late = token != ""
 		return p.matches, p.next, err
