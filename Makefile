@@ -13,6 +13,9 @@ platforms = linux/arm64 darwin/arm64 windows/amd64
 # How long each fuzz target runs.
 FUZZTIME ?= 30s
 
+# How often the processes of one test of make nfs take a lock from each other.
+NFS_ACQUISITIONS ?= 2000
+
 # A copy of the Go vulnerability database, for machines that cannot ask the one online.
 vulndb = $(or $(GENAISTORE_VULNDB),$(wildcard $(abspath ../shared/data/vulndb)))
 
@@ -83,8 +86,10 @@ kit: # the own tests of the Agent Development Kit, on our sessions: in memory, o
 nfs: # the tests of shared files, run in a guest kernel with an NFSv4.1 server and two clients of it
 	go run ./internal/nfstest/nfsexec -install
 	go build -o .cache/nfstest/nfsexec ./internal/nfstest/nfsexec
-	CGO_ENABLED=0 go test -count=1 -timeout 20m -exec='$(CURDIR)/.cache/nfstest/nfsexec' ./internal/nfstest/... ./fsshare/...
+	CGO_ENABLED=0 GENAISTORE_NFS_TIMEOUT=30m GENAISTORE_NFS_ACQUISITIONS=$(NFS_ACQUISITIONS) \
+		go test -count=1 -timeout 30m -exec='$(CURDIR)/.cache/nfstest/nfsexec' ./internal/nfstest/... ./fsshare/...
 
-nightly: all vet-cross simd integration-minio nfs vuln
+nightly: all vet-cross simd integration-minio vuln
+	$(MAKE) nfs NFS_ACQUISITIONS=10000
 	$(MAKE) kit KIT=memory,dynamodb
 	$(MAKE) fuzz FUZZTIME=5m

@@ -230,7 +230,7 @@ func TestALockThatTheServerRefusesIsLost(t *testing.T) {
 	require.ErrorIs(t, l.Commit(t.Context(), nil), fsshare.ErrLost)
 	require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
 	require.NoError(t, l.Unlock())
-	before++ // that of Eventually
+	before++ // for the one in which the condition runs
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, 10*time.Second, 10*time.Millisecond, "a goroutine is left")
 }
 

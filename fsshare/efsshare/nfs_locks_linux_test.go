@@ -334,7 +334,7 @@ func (c *tally) read(lines *bufio.Scanner) {
 
 func acquisitions(t *testing.T) int {
 	n := 2000
-	if text := os.Getenv("EFS_ACQUISITIONS"); text != "" {
+	if text := os.Getenv("GENAISTORE_NFS_ACQUISITIONS"); text != "" {
 		var err error
 		n, err = strconv.Atoi(text)
 		require.NoError(t, err)
@@ -342,6 +342,7 @@ func acquisitions(t *testing.T) int {
 	return n
 }
 
+// Set GENAISTORE_NFS_ACQUISITIONS for more, or fewer.
 func TestNFSFourProcessesOnTwoClientsNeverOverlap(t *testing.T) {
 	_, b, clients := twoClients(t)
 	const processes = 4
@@ -486,13 +487,14 @@ func TestNFSSharedAndExclusiveAcrossClients(t *testing.T) {
 
 	upgraded := make(chan error, 1)
 	go func() { upgraded <- one.Upgrade(t.Context()) }()
-	for { // until it waits
-		if err = two.Upgrade(t.Context()); errors.Is(err, fsshare.ErrConflict) {
-			break
+	require.Eventually(t, func() bool { // until it waits
+		l, err := b.Acquire(t.Context(), "lock", &fsshare.LockOptions{Try: true, Shared: true})
+		if err == nil {
+			err = l.Unlock()
 		}
-		require.NoError(t, err)
-		t.Fatal("both were upgraded")
-	}
+		return errors.Is(err, fsshare.ErrConflict)
+	}, 10*time.Second, 10*time.Millisecond)
+	require.ErrorIs(t, two.Upgrade(t.Context()), fsshare.ErrConflict)
 	require.NoError(t, two.Unlock())
 	require.NoError(t, <-upgraded)
 	require.EqualValues(t, 1, one.Token())
