@@ -1,7 +1,7 @@
 // Package embed turns text into the vectors that package vectors stores.
 //
 // Code that embeds depends on [Embedder]. Package glove is one that works
-// offline, for examples, tests and small corpora; embed/bedrock will hold the
+// offline, for examples, tests and small corpora; embed/bedrock has the
 // model families of Amazon Bedrock. Every implementation passes the suite in
 // package embedtest.
 //

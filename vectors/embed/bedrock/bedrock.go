@@ -1,8 +1,14 @@
 // Package bedrock embeds with the models of Amazon Bedrock.
 //
-// It speaks the request format of Amazon Titan Text Embeddings V2, one text a
-// call; a model of another family is refused with an error that names the ones
-// it knows. The caller needs bedrock:InvokeModel on the model.
+// It speaks the formats of Amazon Titan Text Embeddings V2, Cohere Embed v3 and
+// v4, and Amazon Nova Multimodal Embeddings. The family of a model is found in its
+// id, behind any prefix of an inference profile's geography and in any ARN; a model
+// of another family is refused with an error that names the ones it knows.
+// Cohere Embed v4 is called through an inference profile, such as
+// us.cohere.embed-v4:0. The caller needs bedrock:InvokeModel on the model.
+//
+// Texts are never cut: one that is too long for the model is an error. Cohere Embed
+// v3 takes no more than 2,048 characters.
 package bedrock
 
 import (
@@ -12,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
@@ -30,8 +35,12 @@ type Client interface {
 
 // Options adjusts an Embedder. A nil *Options means the zero value.
 type Options struct {
-	// Dimension of the vectors: 1024 if zero, or 512 or 256.
+	// Dimension of the vectors: 1024 if zero, which all families have. Titan has
+	// 256 and 512 too, Cohere Embed v4 256, 512 and 1536, Nova 256, 384 and 3072.
 	Dimension int
+	// Family names the model behind an inference profile whose ARN does not, such
+	// as "cohere.embed-v4:0". Empty means that the id of the model does.
+	Family string
 	// Concurrency is how many calls Documents makes at a time: 8 if zero.
 	Concurrency int
 }
@@ -47,14 +56,11 @@ func (o *Options) WithDefaults() Options {
 	return opts
 }
 
-// titan is the part of a model id that names the family, after any geographic
-// prefix of an inference profile.
-const titan = "amazon.titan-embed-text-v2"
-
 // An Embedder embeds with one model. Build one with [New]. It is safe for
 // concurrent use.
 type Embedder struct {
 	client Client
+	family family
 	model  embed.Model
 	id     string // as Bedrock knows the model: an id or an ARN
 	opts   Options
@@ -66,40 +72,46 @@ var _ embed.Embedder = (*Embedder)(nil)
 // nothing. An error matches [embed.ErrInvalid].
 func New(client Client, model string, opts *Options) (*Embedder, error) {
 	o := opts.WithDefaults()
-	if !strings.Contains(model, titan) {
-		return nil, fmt.Errorf("bedrock model %q: %w: the family must be %s", model, embed.ErrInvalid, titan)
+	family, space, err := familyOf(model, o.Family)
+	if err == nil {
+		err = family.checkDimension(o.Dimension)
 	}
-	switch o.Dimension {
-	case 256, 512, 1024:
-	default:
-		return nil, fmt.Errorf("bedrock model %q: %w: dimension %d: 256, 512 or 1024", model, embed.ErrInvalid, o.Dimension)
+	if err != nil {
+		return nil, fmt.Errorf("bedrock model %q: %w", model, err)
 	}
 	if o.Concurrency < 1 {
 		return nil, fmt.Errorf("bedrock model %q: %w: concurrency %d: at least 1", model, embed.ErrInvalid, o.Concurrency)
 	}
-	e := &Embedder{client: client, id: model, opts: o, model: embed.Model{ID: model + ":normalized", Dimension: o.Dimension}}
+	e := &Embedder{client: client, family: family, id: model, opts: o, model: embed.Model{ID: space, Dimension: o.Dimension}}
 	return e, e.model.Validate()
 }
 
 // Model implements [embed.Embedder].
 func (e *Embedder) Model() embed.Model { return e.model }
 
-// Documents implements [embed.Embedder].
+// Documents implements [embed.Embedder], with as many texts a call as the family
+// takes.
 func (e *Embedder) Documents(ctx context.Context, texts []string) ([][]float32, error) {
 	for i, text := range texts {
-		if err := embed.CheckText(text); err != nil {
+		if err := e.family.checkText(text); err != nil {
 			return nil, fmt.Errorf("embed document %d: %w", i, err)
 		}
 	}
 	vectors := make([][]float32, len(texts))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(e.opts.Concurrency)
-	for i, text := range texts {
-		group.Go(func() (err error) {
-			if vectors[i], err = e.invoke(ctx, text); err != nil {
-				return fmt.Errorf("embed document %d: %w", i, err)
+	for start := 0; start < len(texts); start += e.family.texts {
+		end := min(len(texts), start+e.family.texts)
+		group.Go(func() error {
+			found, err := e.invoke(ctx, texts[start:end], document)
+			switch {
+			case err == nil:
+				copy(vectors[start:], found)
+				return nil
+			case end-start == 1:
+				return fmt.Errorf("embed document %d: %w", start, err)
 			}
-			return nil
+			return fmt.Errorf("embed documents %d to %d: %w", start, end-1, err)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -109,36 +121,24 @@ func (e *Embedder) Documents(ctx context.Context, texts []string) ([][]float32, 
 }
 
 // Query implements [embed.Embedder]. Titan embeds questions as it does
-// passages.
+// passages; the other families are told which they see.
 func (e *Embedder) Query(ctx context.Context, text string) ([]float32, error) {
-	err := embed.CheckText(text)
-	var vector []float32
+	err := e.family.checkText(text)
+	var vectors [][]float32
 	if err == nil {
-		vector, err = e.invoke(ctx, text)
+		vectors, err = e.invoke(ctx, []string{text}, question)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("embed query: %w", err)
 	}
-	return vector, nil
+	return vectors[0], nil
 }
 
-// The format of Titan V2
-// (https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html).
-type titanRequest struct {
-	InputText  string `json:"inputText"`
-	Dimensions int    `json:"dimensions"`
-	Normalize  bool   `json:"normalize"`
-}
-
-type titanResponse struct {
-	Embedding []float32 `json:"embedding"`
-}
-
-func (e *Embedder) invoke(ctx context.Context, text string) ([]float32, error) {
+func (e *Embedder) invoke(ctx context.Context, texts []string, why purpose) ([][]float32, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(titanRequest{InputText: text, Dimensions: e.model.Dimension, Normalize: true})
+	body, err := json.Marshal(e.family.encode(texts, why, e.model.Dimension))
 	if err != nil {
 		return nil, err
 	}
@@ -149,11 +149,19 @@ func (e *Embedder) invoke(ctx context.Context, text string) ([]float32, error) {
 		return nil, classify(err)
 	}
 	meter.Add(ctx, meter.Cost{Requests: 1, BytesSent: int64(len(body)), BytesReceived: int64(len(out.Body))})
-	var response titanResponse
-	if err := json.Unmarshal(out.Body, &response); err != nil {
+	vectors, err := e.family.decode(out.Body)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", embed.ErrCorrupt, err)
 	}
-	return response.Embedding, e.check(response.Embedding)
+	if len(vectors) != len(texts) {
+		return nil, fmt.Errorf("%w: the model sent %d vectors for %d texts", embed.ErrCorrupt, len(vectors), len(texts))
+	}
+	for _, vector := range vectors {
+		if err := e.check(vector); err != nil {
+			return nil, err
+		}
+	}
+	return vectors, nil
 }
 
 func (e *Embedder) check(vector []float32) error {

@@ -148,7 +148,7 @@ func TestAnswersThatAreNoVectorAreCorrupt(t *testing.T) {
 }
 
 func TestAModelThatIsNotKnownIsRefused(t *testing.T) {
-	_, err := bedrock.New(client(titan), "cohere.embed-v4:0", nil)
+	_, err := bedrock.New(client(titan), "amazon.titan-embed-image-v1", nil)
 	require.ErrorIs(t, err, embed.ErrInvalid)
 	require.ErrorContains(t, err, "amazon.titan-embed-text-v2")
 	_, err = bedrock.New(client(titan), model, &bedrock.Options{Dimension: 100})
