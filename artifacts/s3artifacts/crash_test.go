@@ -276,13 +276,18 @@ func TestAnAnswerThatIsLostIsLookedUp(t *testing.T) {
 func TestAStormOf409And503Ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := awsfake.NewS3("bucket")
-		var n atomic.Int64
+		var mu sync.Mutex
+		tries := map[string]int{}
 		fake.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-			switch i := n.Add(1); {
-			case records(r) && i%3 != 0:
+			mu.Lock()
+			tries[r.Method+r.URL.Path]++
+			try := tries[r.Method+r.URL.Path]
+			mu.Unlock()
+			switch {
+			case records(r) && try <= 3:
 				awsfake.Fail(w, r, http.StatusConflict, "ConditionalRequestConflict", "another request is in progress")
 				return true
-			case i%5 == 0:
+			case try == 1:
 				awsfake.Fail(w, r, http.StatusServiceUnavailable, "SlowDown", "please reduce your request rate")
 				return true
 			}

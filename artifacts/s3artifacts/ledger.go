@@ -173,10 +173,8 @@ func (s *Store) entry(ctx context.Context, l *ledger, seq int64) (reading, error
 	switch {
 	case errors.Is(err, artifacts.ErrNotFound) && !isNoBucket(err):
 		return reading{}, nil
-	case errors.Is(err, artifacts.ErrDenied):
-		return reading{}, fmt.Errorf("%w (without s3:ListBucket a record that is not there yet is denied too)", err)
 	case err != nil:
-		return reading{}, err
+		return reading{}, explained(err)
 	}
 	e, err := decodeEntry(got.data)
 	if err != nil {
@@ -190,6 +188,14 @@ func (s *Store) entry(ctx context.Context, l *ledger, seq int64) (reading, error
 	}
 	text, err := s.text(ctx, l, e.Condemn)
 	return reading{e, keys(text)}, err
+}
+
+// explained says what a denied read most often is.
+func explained(err error) error {
+	if errors.Is(err, artifacts.ErrDenied) {
+		return fmt.Errorf("%w (without s3:ListBucket an object that is not there is denied too)", err)
+	}
+	return err
 }
 
 // text returns what a list says, from its record or its object, verified.
@@ -267,7 +273,7 @@ func (s *Store) folded(ctx context.Context, l *ledger, key string) (int64, *fold
 	case errors.Is(err, artifacts.ErrNotFound) && !isNoBucket(err):
 		return 0, nil, nil
 	case err != nil:
-		return 0, nil, err
+		return 0, nil, explained(err)
 	}
 	seq, f, err := unseal(got.data, l.name)
 	if err != nil {

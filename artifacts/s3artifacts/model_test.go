@@ -398,6 +398,9 @@ func TestModelNothingIsLostTornDoubledOrResurrected(t *testing.T) {
 		wrong, steps := schedule(t, uint64(seed), "")
 		require.Empty(t, wrong, "seed %d", seed)
 		total += steps
+		if seed%1000 == 999 {
+			t.Logf("%d of %d schedules, %d requests", seed+1, n, total)
+		}
 	}
 	t.Logf("%d schedules, %d requests", n, total)
 }

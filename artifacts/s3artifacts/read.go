@@ -87,7 +87,7 @@ func (s *Store) tree(ctx context.Context, l *ledger, v artifacts.Version) (*arti
 	}
 	tree, err = artifacts.NewTree(s.located(l, files), v.Created, func(info artifacts.FileInfo) (artifacts.Content, error) {
 		i, _ := slices.BinarySearchFunc(files, info.Path, func(f file, path string) int { return strings.Compare(f.Path, path) })
-		return &content{Store: s, ledger: l, file: files[i]}, nil
+		return &content{Store: s, ledger: l, file: files[i], version: v.ID.Number}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", artifacts.ErrCorrupt, err)
@@ -113,8 +113,9 @@ func (s *Store) located(l *ledger, files []file) []artifacts.FileInfo {
 // A content reads the object of a file, a leaf at a time, and verifies each.
 type content struct {
 	*Store
-	ledger *ledger
-	file   file
+	ledger  *ledger
+	file    file
+	version int64
 
 	mu     sync.Mutex
 	leaves []byte // digests; read when they are needed
@@ -152,7 +153,7 @@ func (c *content) leaf(ctx context.Context, number int64) ([]byte, error) {
 	o, err := c.get(ctx, c.ledger.base+c.file.Key, c.file.Version, got, unchecked)
 	switch {
 	case errors.Is(err, artifacts.ErrNotFound):
-		return nil, fmt.Errorf("%w: the bytes of %s are gone: %w", artifacts.ErrCorrupt, c.file.Path, err)
+		return nil, c.gone(ctx, err)
 	case err != nil:
 		return nil, err
 	case int64(len(o.data)) != from.length:
@@ -165,6 +166,22 @@ func (c *content) leaf(ctx context.Context, number int64) ([]byte, error) {
 	defer c.mu.Unlock()
 	c.last, c.number = o.data, number
 	return o.data, nil
+}
+
+// gone tells bytes that somebody deleted from those of a version that was deleted,
+// and collected while the file was open.
+func (c *content) gone(ctx context.Context, cause error) error {
+	if err := c.refresh(ctx, c.ledger); err != nil {
+		return err
+	}
+	err := c.ledger.look(func(f *fold) error {
+		_, err := f.log.Resolve(artifacts.Ref{Name: c.ledger.name, Number: c.version})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("version %d was deleted: %w", c.version, err)
+	}
+	return fmt.Errorf("%w: the bytes of %s are gone: %w", artifacts.ErrCorrupt, c.file.Path, cause)
 }
 
 // verify compares a leaf with its digest, which is verified by that of the file.

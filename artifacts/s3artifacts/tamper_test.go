@@ -184,6 +184,7 @@ func TestWhatTheBucketIsNot(t *testing.T) {
 	fake.Behave(awsfake.S3Mode{Blind: true})
 	_, err := open(t, fake.Client(), nil).Publish(t.Context(), ranker, files("w", "1"), nil)
 	require.ErrorIs(t, err, artifacts.ErrDenied)
+	require.ErrorContains(t, err, "s3:ListBucket")
 
 	fake = awsfake.NewS3()
 	_, err = open(t, fake.Client(), nil).Publish(t.Context(), ranker, files("w", "1"), nil)
@@ -256,4 +257,20 @@ func TestRepairUncoversRecordsThatWereDeleted(t *testing.T) {
 	n, err = store.Repair(t.Context(), ranker)
 	require.NoError(t, err)
 	require.Zero(t, n)
+}
+
+func TestAFileOfAVersionThatWasCollectedIsNotFound(t *testing.T) {
+	client := awsfake.NewS3("bucket").Client()
+	store := open(t, client, nil)
+	p := publish(t, store, files("w", "1"), nil)
+	f, err := store.Open(t.Context(), p.Version.ID, "w")
+	require.NoError(t, err)
+	other := open(t, client, nil)
+	_, err = other.Apply(t.Context(), ranker, artifacts.Delete{})
+	require.NoError(t, err)
+	_, err = other.Collect(t.Context(), ranker, &s3artifacts.CollectOptions{Age: s3artifacts.Never, Grace: s3artifacts.Never})
+	require.NoError(t, err)
+	_, err = io.ReadAll(f)
+	require.ErrorIs(t, err, artifacts.ErrNotFound)
+	require.NotErrorIs(t, err, artifacts.ErrCorrupt)
 }
