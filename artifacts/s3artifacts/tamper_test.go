@@ -73,8 +73,9 @@ func (x *tampered) find(prefix string) string {
 	return *out.Contents[0].Key
 }
 
-// everything reads all that a store has.
+// everything reads all that a store has, each content once.
 func everything(ctx context.Context, store artifacts.Store) error {
+	read := map[string]bool{}
 	for _, err := range store.History(ctx, ranker, nil) {
 		if err != nil {
 			return err
@@ -89,6 +90,10 @@ func everything(ctx context.Context, store artifacts.Store) error {
 			return err
 		}
 		for _, f := range list {
+			if read[f.Digest] {
+				continue
+			}
+			read[f.Digest] = true
 			if _, err := fs.ReadFile(artifacts.FS(ctx, store, v.ID), f.Path); err != nil {
 				return err
 			}
@@ -101,20 +106,21 @@ func logObject(seq int) string { return fmt.Sprintf("%slog/%016d.json", tampered
 
 func TestWhatWasTamperedWithIsCorrupt(t *testing.T) {
 	tests := map[string]func(x *tampered){
-		"a reason of a record":            func(x *tampered) { x.change(logObject(2), `"by":`, `"bz":`) },
-		"a time of a record":              func(x *tampered) { x.change(logObject(2), `"time":"2`, `"time":"1`) },
-		"a tag that no record's sum has":  func(x *tampered) { x.change(logObject(2), `"Kind":"model"`, `"Kind":"other"`) },
-		"a record that is cut off":        func(x *tampered) { x.write(logObject(2), x.read(logObject(2))[:100]) },
-		"an empty record":                 func(x *tampered) { x.write(logObject(2), nil) },
-		"a record of a newer release":     func(x *tampered) { x.change(logObject(2), "log/v1", "log/v2") },
-		"a record in another's place":     func(x *tampered) { x.write(logObject(3), x.read(logObject(2))) },
-		"a record that is gone":           func(x *tampered) { x.remove(logObject(2)) },
-		"the newest record, forged":       func(x *tampered) { x.change(logObject(4), `"nonce":"`, `"nonce":"X`) },
-		"a list of files that is gone":    func(x *tampered) { x.remove(x.find("m/")) },
-		"a list of files that is another": func(x *tampered) { x.change(x.find("m/"), "name-of-a-file-100", "name-of-a-file-9999") },
-		"bytes of a file":                 func(x *tampered) { x.write(x.find("b/"), []byte("something else")) },
-		"bytes of the same length":        func(x *tampered) { k := x.find("b/"); x.write(k, bytes.Repeat([]byte("x"), len(x.read(k)))) },
-		"a file that is gone":             func(x *tampered) { x.remove(x.find("b/")) },
+		"a reason of a record":                              func(x *tampered) { x.change(logObject(2), `"by":`, `"bz":`) },
+		"a time of a record":                                func(x *tampered) { x.change(logObject(2), `"time":"2`, `"time":"1`) },
+		"a tag that no record's sum has":                    func(x *tampered) { x.change(logObject(2), `"Kind":"model"`, `"Kind":"other"`) },
+		"a record that is cut off":                          func(x *tampered) { x.write(logObject(2), x.read(logObject(2))[:100]) },
+		"an empty record":                                   func(x *tampered) { x.write(logObject(2), nil) },
+		"a record of a newer release":                       func(x *tampered) { x.change(logObject(2), "log/v1", "log/v2") },
+		"a record in another's place":                       func(x *tampered) { x.write(logObject(3), x.read(logObject(2))) },
+		"a record that is gone":                             func(x *tampered) { x.remove(logObject(2)) },
+		"the newest record, forged":                         func(x *tampered) { x.change(logObject(4), `"nonce":"`, `"nonce":"X`) },
+		"a list of files that is gone":                      func(x *tampered) { x.remove(x.find("m/")) },
+		"a list of files that is another":                   func(x *tampered) { x.change(x.find("m/"), "name-of-a-file-100", "name-of-a-file-9999") },
+		"a list of files, in what no digest of content has": func(x *tampered) { x.change(x.find("m/"), `"c":"`, `"c":"X`) },
+		"bytes of a file":                                   func(x *tampered) { x.write(x.find("b/"), []byte("something else")) },
+		"bytes of the same length":                          func(x *tampered) { k := x.find("b/"); x.write(k, bytes.Repeat([]byte("x"), len(x.read(k)))) },
+		"a file that is gone":                               func(x *tampered) { x.remove(x.find("b/")) },
 	}
 	for name, tamper := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -135,12 +141,13 @@ func TestWhatWasTamperedWithIsCorrupt(t *testing.T) {
 // Hints and snapshots are caches: whatever happens to them, the log decides.
 func TestAHintIsNeverBelieved(t *testing.T) {
 	for name, spoil := range map[string]func(x *tampered, key string){
-		"gone":               func(x *tampered, key string) { x.remove(key) },
-		"cut off":            func(x *tampered, key string) { x.write(key, x.read(key)[:50]) },
-		"of a newer release": func(x *tampered, key string) { x.change(key, "head/v1", "head/v9") },
-		"forged":             func(x *tampered, key string) { x.change(key, `"live":3`, `"live":1`) },
-		"of another name":    func(x *tampered, key string) { x.write(key, otherHint(x)) },
-		"empty":              func(x *tampered, key string) { x.write(key, nil) },
+		"gone":                 func(x *tampered, key string) { x.remove(key) },
+		"cut off":              func(x *tampered, key string) { x.write(key, x.read(key)[:50]) },
+		"of a newer release":   func(x *tampered, key string) { x.change(key, "head/v1", "head/v9") },
+		"forged":               func(x *tampered, key string) { x.change(key, `"live":3`, `"live":1`) },
+		"forged and plausible": func(x *tampered, key string) { x.change(key, `"Quarantined":""`, `"Quarantined":"x"`) },
+		"of another name":      func(x *tampered, key string) { x.write(key, otherHint(x)) },
+		"empty":                func(x *tampered, key string) { x.write(key, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newTampered(t)
@@ -148,6 +155,9 @@ func TestAHintIsNeverBelieved(t *testing.T) {
 			v, err := open(t, x.client, nil).Resolve(t.Context(), artifacts.Ref{Name: ranker, Alias: "live"})
 			require.NoError(t, err)
 			require.Equal(t, int64(3), v.ID.Number)
+			v, err = open(t, x.client, nil).Resolve(t.Context(), artifacts.Ref{Name: ranker, Number: 1})
+			require.NoError(t, err)
+			require.Empty(t, v.Quarantined)
 			require.NoError(t, everything(t.Context(), open(t, x.client, nil)))
 		})
 	}
