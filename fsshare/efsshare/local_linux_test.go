@@ -3,11 +3,13 @@ package efsshare_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -261,4 +263,36 @@ func TestProbeAsksFromAProcessOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, h.Open)
 	require.Zero(t, h.Hanging)
+}
+
+// A lock that was never taken has no file, and looking for it must not disturb
+// those that are taken, also where the folder of locks was removed.
+func TestLocksAreTakenWhileOthersLookForAbsentOnes(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 100 {
+				if _, err := s.Inspect(t.Context(), fmt.Sprint("absent", i, j)); err != nil {
+					t.Error(err)
+					return
+				}
+				l, err := s.Lock(t.Context(), fmt.Sprint("taken", i), nil)
+				if err == nil {
+					err = l.Unlock()
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, ".fsshare")))
+	l, err := s.Lock(t.Context(), "taken0", nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, l.Token(), "whoever removes the folder begins anew")
+	require.NoError(t, l.Unlock())
 }

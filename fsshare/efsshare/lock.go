@@ -134,19 +134,20 @@ func (s *Share) refusal() error {
 
 // openLock opens a lock's file. Flags with O_CREATE make it and its folders.
 func (s *Share) openLock(ctx context.Context, lock string, flags int) (*os.File, error) {
-	return call(ctx, s.pool, func() (*os.File, error) {
-		var err error
-		for range 3 { // a folder that was removed, or made, by others
-			var f *os.File
-			if f, err = s.openLockOnce(lockFile(lock), flags); err == nil {
-				return f, nil
-			}
-			if !errors.Is(err, syscall.ESTALE) && !errors.Is(err, fs.ErrNotExist) {
+	return call(ctx, s.pool, func() (f *os.File, err error) {
+		absent := false
+		for range attempts {
+			f, err = s.openLockOnce(lockFile(lock), flags)
+			// The folder may be gone, and another be there by its name; or another call
+			// has just found that out, and closed it.
+			again := errors.Is(err, syscall.ESTALE) || errors.Is(err, fs.ErrClosed) || errors.Is(err, fs.ErrNotExist) && !absent
+			if !again {
 				break
 			}
+			absent = absent || errors.Is(err, fs.ErrNotExist)
 			s.forgetLocks()
 		}
-		return nil, err
+		return f, err
 	}, closeFile)
 }
 
