@@ -236,6 +236,21 @@ func TestALockThatTheServerRefusesIsLost(t *testing.T) {
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, 10*time.Second, 10*time.Millisecond, "a goroutine is left")
 }
 
+// A heartbeat may find the loss, and close the descriptor, while another call is
+// under way.
+func TestADescriptorThatWasClosedMeanwhileIsALoss(t *testing.T) {
+	s := open(t, t.TempDir())
+	l, err := s.Acquire(t.Context(), "lock", &fsshare.LockOptions{Shared: true})
+	require.NoError(t, err)
+	l.Refuse()
+	require.ErrorIs(t, l.Upgrade(t.Context()), fsshare.ErrLost)
+	x, err := s.Acquire(t.Context(), "other", nil)
+	require.NoError(t, err)
+	x.Refuse()
+	require.ErrorIs(t, x.Commit(t.Context(), nil), fsshare.ErrLost)
+	require.ErrorIs(t, x.Downgrade(t.Context()), fsshare.ErrLost)
+}
+
 func TestAFileThatStaysIsOneEvent(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

@@ -4,6 +4,7 @@ package efsshare
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -86,7 +87,7 @@ func control(f *os.File, do func(fd uintptr) error) error {
 			}
 		}
 	}); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", os.ErrClosed, err) // there is no other reason, and it matches nothing
 	}
 	return inner
 }
