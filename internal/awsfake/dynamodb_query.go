@@ -1,6 +1,8 @@
 package awsfake
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"slices"
@@ -123,10 +125,13 @@ func (in query) conditions(t *table, by secondaryIndex) (q inquiry, err error) {
 	return q, named.unused()
 }
 
-// order compares items by the sort key of by, then by the keys of the table, which
-// make it total: in an index several items may have one key.
+// order compares items by the sort key of by. In an index several may have one key:
+// they come in an order that nobody can rely on, and always the same.
 func (t *table) order(by secondaryIndex, forward bool) func(a, b item) int {
 	return func(a, b item) int {
+		if order, ok := a[by.sort].compare(b[by.sort]); ok && order == 0 && by.sort != t.sort {
+			return cmp.Compare(t.scatter(a), t.scatter(b))
+		}
 		for _, name := range []string{by.sort, t.hash, t.sort} {
 			if name == "" {
 				continue
@@ -140,6 +145,11 @@ func (t *table) order(by secondaryIndex, forward bool) func(a, b item) int {
 		}
 		return 0
 	}
+}
+
+func (t *table) scatter(it item) string {
+	sum := sha256.Sum256([]byte(fmt.Sprint(it[t.hash].value(), it[t.sort].value())))
+	return string(sum[:])
 }
 
 // selected returns the items for which c holds, in order.

@@ -162,9 +162,9 @@ func operations() []operation {
 		{
 			name: "an append of a large record",
 			do: func(s memory.Store) error {
-				return appendTo(s, "s", entry(text(1<<20)), &memory.AppendOptions{RequestID: "r"})
+				return appendTo(s, "s", entry(text(450<<10)), &memory.AppendOptions{RequestID: "r"})
 			},
-			after: func(t *testing.T, s memory.Store) { require.Equal(t, []string{text(1 << 20)}, texts(t, s, "s")) },
+			after: func(t *testing.T, s memory.Store) { require.Equal(t, []string{text(450 << 10)}, texts(t, s, "s")) },
 		},
 		{
 			name:   "an append with an expected version and a request id",
@@ -255,16 +255,16 @@ func operations() []operation {
 		{
 			name: "Redact of a large record",
 			before: func(t *testing.T, s memory.Store) {
-				require.NoError(t, appendTo(s, "s", entry(text(1<<20)), nil))
+				require.NoError(t, appendTo(s, "s", entry(text(450<<10)), nil))
 				to = window(t, s, "s").Records[0].ID
 			},
 			do: func(s memory.Store) error {
-				return update(s, "s", memory.Edit{Record: to, Messages: entry(text(900 << 10)).Messages})
+				return update(s, "s", memory.Edit{Record: to, Messages: entry(text(440 << 10)).Messages})
 			},
 			always: func(t *testing.T, s memory.Store) {
-				require.Contains(t, [][]string{{text(1 << 20)}, {text(900 << 10)}}, texts(t, s, "s"))
+				require.Contains(t, [][]string{{text(450 << 10)}, {text(440 << 10)}}, texts(t, s, "s"))
 			},
-			after: func(t *testing.T, s memory.Store) { require.Equal(t, []string{text(900 << 10)}, texts(t, s, "s")) },
+			after: func(t *testing.T, s memory.Store) { require.Equal(t, []string{text(440 << 10)}, texts(t, s, "s")) },
 		},
 		{
 			name: "Fork", before: five,

@@ -494,6 +494,34 @@ func TestTenantsDoNotMeet(t *testing.T) {
 	}
 }
 
+// DynamoDB gives no order to equal keys in an index, and a limit falls among them.
+func TestEqualSentimentsComeInTheOrderOfTheirRecords(t *testing.T) {
+	fake := newFake(t)
+	store := open(t, fake, nil)
+	var want []memory.RecordID
+	for i := range 12 {
+		r, err := store.Append(t.Context(), key("s"), entry(fmt.Sprint(i)), nil)
+		require.NoError(t, err)
+		require.NoError(t, update(store, "s", memory.Annotate{Record: r.Record.ID, Notes: memory.Notes{Sentiment: new(float64(i / 6))}}))
+		want = append(want, r.Record.ID)
+	}
+	for limit := 1; limit <= len(want); limit++ {
+		for _, backward := range []bool{false, true} {
+			n := 0
+			for r, err := range store.Records(t.Context(), key("s"), &memory.RangeOptions{BySentiment: true, Limit: limit, Backward: backward}) {
+				require.NoError(t, err)
+				if backward {
+					require.Equal(t, want[len(want)-1-n], r.ID)
+				} else {
+					require.Equal(t, want[n], r.ID)
+				}
+				n++
+			}
+			require.Equal(t, limit, n)
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	client := awsfake.NewDynamoDB().Client()
 	for name, opts := range map[string]dynamomemory.Options{

@@ -73,7 +73,7 @@ func TestAnUpdateMeetsAnother(t *testing.T) {
 	fake := newFake(t)
 	mine, theirs := open(t, fake, nil), open(t, fake, nil)
 	require.NoError(t, appendTo(mine, "s", stateful("a", "old"), nil))
-	changesHead := func(operation, body string) bool { return operation == "TransactWriteItems" }
+	changesHead := func(operation, _ string) bool { return operation == "TransactWriteItems" }
 	before(fake, changesHead, func() {
 		require.NoError(t, update(theirs, "s", memory.SetState{Set: memory.States{Session: memory.State{"theirs": 1}, User: memory.State{"theirs": 1}}}))
 		require.NoError(t, appendTo(theirs, "s", stateful("b", "new"), nil))
@@ -98,18 +98,33 @@ func TestAnExpectationIsHeldToTheEnd(t *testing.T) {
 
 // A Delete that is slower than one who makes the session anew takes nothing of it.
 func TestASlowDeleteLeavesTheNewSession(t *testing.T) {
-	fake := newFake(t)
-	mine, theirs := open(t, fake, nil), open(t, fake, nil)
-	require.NoError(t, appendTo(mine, "s", stateful("old", "old"), nil))
-	erases := func(operation, _ string) bool { return operation == "BatchWriteItem" }
-	before(fake, erases, func() {
-		require.NoError(t, appendTo(theirs, "s", stateful("new", "new"), &memory.AppendOptions{RequestID: "r"}))
-	})
-	require.NoError(t, mine.Delete(t.Context(), key("s")))
-	for _, s := range []memory.Store{mine, theirs, open(t, fake, nil)} {
-		require.Equal(t, []string{"new"}, texts(t, s, "s"))
-		require.Equal(t, memory.State{"k": "new"}, window(t, s, "s").States.Session)
-		require.Equal(t, []string{"s"}, listed(t, s))
+	for name, at := range map[string]func(operation, body string) bool{
+		"before it reads what to remove": func(operation, body string) bool {
+			return operation == "Query" && strings.Contains(body, "ProjectionExpression") && !strings.Contains(body, "Limit")
+		},
+		"before it removes it":       func(operation, _ string) bool { return operation == "BatchWriteItem" },
+		"before it removes the head": func(operation, body string) bool { return operation == "DeleteItem" && strings.Contains(body, `"H"`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := newFake(t)
+			mine, theirs := open(t, fake, nil), open(t, fake, nil)
+			require.NoError(t, appendTo(mine, "s", stateful("old", "old"), nil))
+			came := false
+			before(fake, at, func() {
+				came = true
+				require.NoError(t, appendTo(theirs, "s", stateful("new", "new"), &memory.AppendOptions{RequestID: "r"}))
+			})
+			require.NoError(t, mine.Delete(t.Context(), key("s")))
+			require.True(t, came)
+			for _, s := range []memory.Store{mine, theirs, open(t, fake, nil)} {
+				require.Equal(t, []string{"new"}, texts(t, s, "s"))
+				require.Equal(t, memory.State{"k": "new"}, window(t, s, "s").States.Session)
+				require.Equal(t, []string{"s"}, listed(t, s))
+			}
+			r, err := theirs.Append(t.Context(), key("s"), entry("new"), &memory.AppendOptions{RequestID: "r"})
+			require.NoError(t, err)
+			require.True(t, r.Replayed)
+		})
 	}
 }
 
