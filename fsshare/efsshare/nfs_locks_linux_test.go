@@ -89,6 +89,12 @@ func TestNFSNoCommitOfAStaleHolderReachesTheServer(t *testing.T) {
 	a, b, clients := twoClients(t)
 	const rounds = 40
 	reached := 0
+	openFiles := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(list)
+	}
+	before := openFiles()
 	for i := range rounds {
 		name := fmt.Sprintf("lock%d", i)
 		l, err := a.Acquire(t.Context(), name, nil)
@@ -115,6 +121,8 @@ func TestNFSNoCommitOfAStaleHolderReachesTheServer(t *testing.T) {
 		require.NoError(t, next.Unlock())
 	}
 	require.Zero(t, reached, "stale commits of %d", rounds)
+	const kept = 10 // of the share itself, and of the runtime
+	require.Eventually(t, func() bool { return openFiles() < before+kept }, 5*time.Second, 10*time.Millisecond, "descriptors of lost locks are left open")
 }
 
 const ofdSetLock = 37

@@ -136,3 +136,30 @@ func TestALockWhoseFileIsDamagedIsNotTaken(t *testing.T) {
 	_, err = s.Inspect(t.Context(), "lock")
 	require.ErrorIs(t, err, fsshare.ErrCorrupt)
 }
+
+func TestACommitCutShortLeavesTheOneBefore(t *testing.T) {
+	s := open(t, t.TempDir())
+	l, err := s.Lock(t.Context(), "lock", nil)
+	require.NoError(t, err)
+	path, err := s.LockPath("lock")
+	require.NoError(t, err)
+	for i, data := range []string{"one", "two", "three", "four"} {
+		before, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, l.Commit(t.Context(), []byte(data)))
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, at := range []int{0, efsshare.SlotSize} { // the slot that was written, cut short
+			half := append([]byte{}, after...)
+			if string(half[at:at+efsshare.SlotSize]) == string(append(before, make([]byte, efsshare.PageSize)...)[at:at+efsshare.SlotSize]) {
+				continue
+			}
+			clear(half[at+40 : at+efsshare.SlotSize])
+			got, _, err := efsshare.DecodePage(half)
+			require.NoError(t, err)
+			require.Equal(t, l.Token(), got.Token, "the token of the holder is not forgotten")
+			require.Equal(t, []string{"", "one", "two", "three"}[i], string(got.Data))
+		}
+	}
+	require.NoError(t, l.Unlock())
+}
