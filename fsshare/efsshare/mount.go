@@ -89,7 +89,7 @@ func mountOf(text []byte, dir string) (Mount, bool) {
 }
 
 func below(dir, point string) bool {
-	return dir == point || point == "/" || strings.HasPrefix(dir, point+"/")
+	return dir == point || strings.HasPrefix(dir, strings.TrimSuffix(point, "/")+"/")
 }
 
 // parseMountinfo reads one line; see proc_pid_mountinfo(5).
