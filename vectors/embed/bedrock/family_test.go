@@ -1,6 +1,7 @@
 package bedrock_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -51,12 +52,9 @@ func cohere(dimension int, form string) service {
 		if err := json.Unmarshal(body, &in); err != nil || len(in.Texts) == 0 || len(in.Texts) > 96 || len(in.EmbeddingTypes) != 1 {
 			return refused()
 		}
-		if in.OutputDimension != 0 {
-			dimension = in.OutputDimension
-		}
 		list := make([][]float32, len(in.Texts))
 		for i, text := range in.Texts {
-			list[i] = numbers(dimension, in.InputType, text)
+			list[i] = numbers(cmp.Or(in.OutputDimension, dimension), in.InputType, text)
 		}
 		if form == "embeddings_floats" {
 			return answerJSON(map[string]any{"response_type": form, "embeddings": list})
