@@ -284,3 +284,10 @@ func TestAFileOfAVersionThatWasCollectedIsNotFound(t *testing.T) {
 	require.ErrorIs(t, err, artifacts.ErrNotFound)
 	require.NotErrorIs(t, err, artifacts.ErrCorrupt)
 }
+
+func TestTheNewestRecordIsTheOneThatWasRead(t *testing.T) {
+	x := newTampered(t)
+	require.NoError(t, everything(t.Context(), x.warm))
+	x.change(logObject(4), `"nonce":"`, `"nonce":"X`)
+	require.ErrorIs(t, everything(t.Context(), x.warm), artifacts.ErrCorrupt)
+}
