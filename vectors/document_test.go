@@ -210,6 +210,10 @@ func TestAHundredConstraintsAreNotSplit(t *testing.T) {
 	parts, err = vectors.And(tenant, vectors.In("id", ids...)).Split(vectors.MaxConstraints)
 	require.NoError(t, err)
 	require.Len(t, parts, 4)
+	for _, id := range append(ids, -1, len(ids)) {
+		m := vectors.Metadata{"tenant": "acme", "id": float64(id)}
+		require.Equal(t, id >= 0 && id < len(ids), slices.ContainsFunc(parts, func(p vectors.Filter) bool { return p.Match(m) }), id)
+	}
 	_, err = vectors.NotIn("id", ids...).Split(vectors.MaxConstraints)
 	require.ErrorIs(t, err, vectors.ErrInvalid)
 	_, err = vectors.In("id", ids...).Split(2)
