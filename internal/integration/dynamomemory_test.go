@@ -179,7 +179,7 @@ func TestDynamoMemoryLargeRecords(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, w.Records, len(want))
 		for i, r := range w.Records {
-			require.True(t, want[i][cut:] == r.Messages[0].Parts[0].Text, "record %d", i)
+			require.Equal(t, want[i][cut:], r.Messages[0].Parts[0].Text, "record %d", i)
 		}
 	}
 	check(0)
