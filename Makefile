@@ -32,7 +32,7 @@ lint:
 	$(call each,$(tool) golangci-lint run)
 
 test:
-	$(call each,go test -race -shuffle=on ./...)
+	$(call each,go test -race -shuffle=on -timeout 20m ./...)
 
 bench: # compare two runs with: go tool -modfile=internal/tools/go.mod benchstat old.txt new.txt
 	go test -run='^$$' -bench=. -benchmem -count=10 ./... | tee new.txt

@@ -69,6 +69,8 @@ type view struct {
 	*Store
 	place
 	now     time.Time
+	want    int // records; 0 means all
+	scopes  memory.Scopes
 	head    *head // nil if the session has none
 	fold    *fold // nil if there is none
 	gist    memory.Gist
@@ -86,7 +88,7 @@ func (s *Store) read(ctx context.Context, p place, opts memory.WindowOptions) (*
 	if want < math.MaxInt {
 		want++
 	}
-	v := &view{Store: s, place: p, now: time.Now()}
+	v := &view{Store: s, place: p, now: time.Now(), want: want, scopes: opts.Scopes}
 	lowest := s.lowest(v.now.Add(-slack * time.Second))
 	held := v.heldFrom(opts.Held, lowest)
 	q := scan{pk: p.pk, low: str(max(lowest, held)), high: str(skState), backward: true, limit: min(want, 1000) + 3}
@@ -119,6 +121,12 @@ func (v *view) there(err error) error {
 		return memory.ErrNotFound
 	}
 	return err
+}
+
+// enough says that no more records need to be decoded. With AllStates they all are, as
+// each may be ahead of the states of user and app.
+func (v *view) enough() bool {
+	return v.want > 0 && len(v.records) >= v.want && v.scopes != memory.AllStates && !v.needsState(v.scopes)
 }
 
 // needsState says whether records that are not read yet may have state.
@@ -186,12 +194,18 @@ func (v *view) beginGist(it item) (err error) {
 }
 
 func (v *view) saw(id string) {
-	v.latest = max(v.latest, id)
-	v.observe(id)
+	if id > v.latest { // what is older has been observed with it
+		v.latest = id
+		v.observe(id)
+	}
 }
 
 func (v *view) take(ctx context.Context, items []item) error {
+	lowest := v.lowest(v.now)
 	for _, it := range items {
+		if v.enough() {
+			return nil // a page has a few more, for where there is no state and no gist
+		}
 		id := v.skOf(it)[len(skRecord):]
 		v.oldest = id
 		v.saw(id)
@@ -204,7 +218,7 @@ func (v *view) take(ctx context.Context, items []item) error {
 		}
 		switch {
 		case r.kind != "":
-		case v.skOf(it) < v.lowest(v.now):
+		case v.skOf(it) < lowest:
 			v.aged = append(v.aged, r)
 		default:
 			v.records = append(v.records, r)
