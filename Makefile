@@ -19,7 +19,7 @@ NFS_ACQUISITIONS ?= 2000
 # A copy of the Go vulnerability database, for machines that cannot ask the one online.
 vulndb = $(or $(GENAISTORE_VULNDB),$(wildcard $(abspath ../shared/data/vulndb)))
 
-.PHONY: all tidy fmt lint test bench fuzz readme cover api vuln vet-cross simd integration integration-minio kit nfs nightly
+.PHONY: all tidy fmt lint test bench fuzz readme cover api vuln vet-cross simd integration integration-minio peers kit nfs nightly
 all: tidy lint test
 
 tidy: # fails where go.mod or go.sum is stale
@@ -77,6 +77,10 @@ integration: # the suites on servers that nobody here wrote; installs them below
 	cd internal/integration && GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m
 	cd internal/integration && go test -count=1 ./servers/...
 
+peers: # what others keep conversations in, beside ours: requests, capacity units and bytes of each
+	cd internal/integration && python3 testdata/peers/install.py
+	cd internal/integration && GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m -run TestAConversationCosts -v
+
 integration-minio: # the same, and on MinIO, whose build takes minutes
 	cd internal/integration && GENAISTORE_INSTALL=1 GENAISTORE_MINIO=1 go test -count=1 -timeout 60m
 
@@ -92,4 +96,5 @@ nfs: # the tests of shared files, run in a guest kernel with an NFSv4.1 server a
 nightly: all vet-cross simd integration-minio vuln
 	$(MAKE) nfs NFS_ACQUISITIONS=10000
 	$(MAKE) kit KIT=memory,dynamodb
+	$(MAKE) peers
 	$(MAKE) fuzz FUZZTIME=5m
