@@ -262,7 +262,7 @@ func (x *Index) withData(ctx context.Context, matches []vectors.Match) ([]vector
 	for _, v := range found {
 		data[v.Key] = v.Data
 	}
-	matches = slices.DeleteFunc(matches, func(m vectors.Match) bool { return data[m.Key] == nil })
+	matches = slices.DeleteFunc(matches, func(m vectors.Match) bool { return len(data[m.Key]) == 0 })
 	for i := range matches {
 		matches[i].Data = data[matches[i].Key]
 	}
