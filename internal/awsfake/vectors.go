@@ -48,6 +48,9 @@ type VectorsOptions struct {
 	Throttle float64
 	// Shortfall is the share of matches that a query with a filter misses.
 	Shortfall float64
+	// NamesAbsent has a Get name keys that are not stored too, with data of no
+	// elements, as some servers do and the service does not.
+	NamesAbsent bool
 	// Ambiguous is called for each vector that a filter selects in one reading of
 	// what AWS leaves open and not in another.
 	Ambiguous func(filter, key string, open []vectors.Ambiguity)

@@ -184,6 +184,8 @@ func (f *Vectors) get(r *http.Request) (any, error) {
 	for _, key := range in.Keys {
 		if v, ok := found.records[key]; ok {
 			picked[key] = v
+		} else if f.Options.NamesAbsent {
+			picked[key] = &record{key: key, data: []float32{}, text: json.RawMessage("{}")}
 		}
 	}
 	answer := []vectorMember{}

@@ -98,6 +98,14 @@ func TestVectorsReturnsWhatItWasGiven(t *testing.T) {
 	require.Empty(t, get(s3vectors.GetVectorsInput{Keys: []string{"a"}}))
 }
 
+func TestVectorsNamesWhatIsAbsentWhenAsked(t *testing.T) {
+	f := loaded(t, 1, awsfake.VectorsOptions{NamesAbsent: true})
+	status, answer := do(t, f, "GetVectors", `{`+at+`,"keys":["00000","gone"],"returnData":true,"returnMetadata":true}`)
+	require.Equal(t, 200, status, "%v", answer)
+	require.Contains(t, answer["vectors"], map[string]any{"key": "gone", "data": map[string]any{"float32": []any{}}, "metadata": map[string]any{}})
+	require.Len(t, answer["vectors"], 2)
+}
+
 func TestVectorsRefusesBadRequests(t *testing.T) {
 	client := newIndex(t)
 	require.NoError(t, putVectors(t, client, vector("kept", 1, 1)))

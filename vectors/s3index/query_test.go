@@ -142,6 +142,33 @@ func TestAQueryGoesOnWhenItsTokenExpires(t *testing.T) {
 	})
 }
 
+// Between a query and the read of what it found, some of it may go. A server that
+// names it all the same, without data, must not make a match of it.
+func TestAMatchThatIsDeletedBeforeItIsReadIsLeftOut(t *testing.T) {
+	for name, absentNamed := range map[string]bool{"where absent keys are left out": false, "where absent keys are named": true} {
+		t.Run(name, func(t *testing.T) {
+			fake := newFake(t)
+			x := loaded(t, fake, 30, fast())
+			fake.Options.NamesAbsent = absentNamed
+			fake.Intercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+				if awsfake.Operation(r) != "QueryVectors" {
+					return false
+				}
+				next.ServeHTTP(w, r)
+				_, err := fake.Client().DeleteVectors(t.Context(), &s3vectors.DeleteVectorsInput{VectorBucketName: new("bucket"), IndexName: new("docs"), Keys: []string{"00001", "00003"}})
+				require.NoError(t, err)
+				return true
+			})
+			var keys []string
+			for _, m := range query(t, x, vectors.Query{TopK: 5, Fields: vectors.Everything}) {
+				require.Len(t, m.Data, 3, m.Key)
+				keys = append(keys, m.Key)
+			}
+			require.Equal(t, []string{"00000", "00002", "00004"}, keys)
+		})
+	}
+}
+
 func TestAQueryWhosePagesNeverEndDoes(t *testing.T) {
 	fake := newFake(t)
 	x := loaded(t, fake, 5, fast())
