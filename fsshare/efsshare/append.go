@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
 // Append adds data at the end of a file, which it makes if there is none, under a
@@ -47,11 +48,11 @@ func (s *Share) append(ctx context.Context, name string, data []byte) error {
 
 // appendOnce returns false if another has the file's lock, or has replaced the file.
 func (s *Share) appendOnce(name string, data []byte) (done bool, err error) {
-	var f *os.File
+	var f kernel.File
 	err = s.unstale(func() (err error) {
 		const mode = 0o644
 		if err = s.root.MkdirAll(path.Dir(name), dirMode); err == nil {
-			f, err = s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|nonblock, mode)
+			f, err = s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|kernel.NonBlock, mode)
 		}
 		return err
 	})
@@ -59,7 +60,7 @@ func (s *Share) appendOnce(name string, data []byte) (done bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if busy, err := rangeLock(f, exclusiveLock, mainAt); busy || err != nil {
+	if busy, err := f.LockByte(kernel.Exclusive, mainAt); busy || err != nil {
 		return false, err
 	}
 	// With the lock, what the client knows of the file is what the server knows.
@@ -76,7 +77,7 @@ func (s *Share) appendOnce(name string, data []byte) (done bool, err error) {
 	if _, err := f.WriteAt(data, info.Size()); err != nil {
 		return false, err
 	}
-	return true, dataSync(f)
+	return true, f.DataSync()
 }
 
 // replaced reports whether the name is another file's by now.
@@ -88,5 +89,5 @@ func (s *Share) replaced(name string, info fs.FileInfo) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
-	return err == nil && !os.SameFile(now, info), err
+	return err == nil && !kernel.SameFile(now, info), err
 }

@@ -6,9 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,12 +55,12 @@ func (s *Share) examine(ctx context.Context, opts *DoctorOptions) (Report, error
 	if err := ended(ctx); err != nil {
 		return Report{}, err
 	}
-	m, err := findMount(s.system.proc, s.dir)
+	m, err := findMount(s.system.Tables(), s.dir)
 	if err != nil {
 		return Report{}, err
 	}
 	r := Report{Dir: s.dir, Mount: m, Hanging: s.pool.hanging()}
-	r.Kind, r.FileSystem = m.kind(s.system)
+	r.Kind, r.FileSystem = m.kind(s.system.Tables())
 	r.Findings = s.lint(r)
 	if opts == nil || !opts.Probe {
 		return r, nil
@@ -99,32 +98,13 @@ func (s *Share) probe(ctx context.Context) (size float64, err error) {
 	if err := ended(ctx); err != nil {
 		return 0, err
 	}
-	program, err := exec.LookPath("stat")
-	if err != nil {
-		return 0, fmt.Errorf("%w: the program stat: %w", errors.ErrUnsupported, err)
-	}
 	limit, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	cmd := exec.CommandContext(limit, program, "-f", "-c", "%b %S", "--", s.dir)
-	cmd.Dir = "/"
-	cmd.WaitDelay = slow
-	out, err := cmd.Output()
+	size, err = s.system.Size(limit, s.dir)
 	if limit.Err() != nil {
 		return 0, errors.Join(ended(ctx), fsshare.ErrHung)
 	}
-	if err != nil {
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
-		}
-		return 0, err
-	}
-	fields := strings.Fields(string(out))
-	if len(fields) != 2 {
-		return 0, fmt.Errorf("%w: stat printed %.100q", fsshare.ErrCorrupt, out)
-	}
-	blocks, err := strconv.ParseFloat(fields[0], 64)
-	each, err2 := strconv.ParseFloat(fields[1], 64)
-	return blocks * each, errors.Join(err, err2)
+	return size, err
 }
 
 // lint lists what is wrong, by the tables alone.
@@ -153,11 +133,11 @@ func (s *Share) lintLocks(m Mount) (f []Finding) {
 	if m.Version() != "4.1" && m.Version() != "4.2" {
 		f = append(f, Finding{"vers", !strings.HasPrefix(m.Version(), "4"), "the mount is by NFSv" + m.Version(), "mount it with nfsvers=4.1"})
 	}
-	if err := m.refusal(s.system); err != nil && strings.HasPrefix(m.Version(), "4") {
+	if err := m.refusal(s.system.Tables()); err != nil && strings.HasPrefix(m.Version(), "4") {
 		f = append(f, Finding{"locks", true, err.Error(), "see the text; until then efsshare refuses locks here"})
 	}
-	host, err := os.ReadFile(filepath.Join(s.system.proc, "sys/kernel/hostname"))
-	unique, _ := os.ReadFile(filepath.Join(s.system.sys, "module/nfs/parameters/nfs4_unique_id"))
+	host, err := fs.ReadFile(s.system.Tables(), "proc/sys/kernel/hostname")
+	unique, _ := fs.ReadFile(s.system.Tables(), "sys/module/nfs/parameters/nfs4_unique_id")
 	name := strings.TrimSpace(string(host))
 	if err == nil && strings.TrimSpace(string(unique)) == "" && slices.Contains([]string{"", "(none)", "localhost", "localhost.localdomain"}, name) {
 		f = append(f, Finding{
@@ -203,7 +183,7 @@ func (s *Share) lintSpeed(m Mount) (f []Finding) {
 	}
 	const rsizes, kib = 15, 1024
 	want := rsizes * cmp.Or(number(m.Options["rsize"]), mebi) / kib
-	text, err := os.ReadFile(filepath.Join(s.system.sys, "class/bdi", m.Device, "read_ahead_kb"))
+	text, err := fs.ReadFile(s.system.Tables(), path.Join("sys/class/bdi", m.Device, "read_ahead_kb"))
 	if have := number(strings.TrimSpace(string(text))); err == nil && have < want {
 		f = append(f, Finding{
 			"read_ahead_kb", false, fmt.Sprintf("the kernel reads %d KiB ahead: large files are read slowly", have),
@@ -225,11 +205,11 @@ func (*Share) lintHealth(m Mount, hanging int) (f []Finding) {
 
 // lintHelper looks whether the EFS mount helper's proxy is alive.
 func (s *Share) lintHelper(r Report) []Finding {
-	states, err := filepath.Glob(filepath.Join(s.system.helper, fmt.Sprintf("fs-*.%s", r.Mount.Options["port"])))
+	states, err := fs.Glob(s.system.Tables(), fmt.Sprintf("%s/fs-*.%s", helperTables, r.Mount.Options["port"]))
 	if err != nil || len(states) == 0 || r.Mount.Options["port"] == "" {
 		return nil
 	}
-	text, err := os.ReadFile(states[0])
+	text, err := fs.ReadFile(s.system.Tables(), states[0])
 	if err != nil {
 		return nil // its folder is not for everyone to read
 	}
@@ -239,7 +219,7 @@ func (s *Share) lintHelper(r Report) []Finding {
 	if err := json.Unmarshal(text, &state); err != nil || state.PID <= 0 {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(s.system.proc, strconv.Itoa(state.PID))); !errors.Is(err, os.ErrNotExist) {
+	if _, err := fs.Stat(s.system.Tables(), path.Join("proc", strconv.Itoa(state.PID))); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return []Finding{{
@@ -260,7 +240,7 @@ type Health struct {
 
 // Health reads the kernel's tables, and touches nothing that can hang.
 func (s *Share) Health() (Health, error) {
-	m, err := findMount(s.system.proc, s.dir)
+	m, err := findMount(s.system.Tables(), s.dir)
 	if err != nil {
 		return Health{}, wrap("health of", s.dir, kind(err))
 	}

@@ -6,7 +6,7 @@
 //	share, err := efsshare.Open(ctx, "/mnt/efs/team", nil)
 //
 // It works on Linux on amd64 and arm64; elsewhere [Open] returns
-// errors.ErrUnsupported.
+// errors.ErrUnsupported, unless Options.System is a simulated one.
 //
 // # Locks
 //
@@ -54,14 +54,13 @@
 package efsshare
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,6 +68,7 @@ import (
 	"time"
 
 	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
 // ErrNotShared reports a file system on which locks exclude no other machine, or
@@ -93,6 +93,10 @@ type Options struct {
 	// apart, so that programs that use flock on [Share.LockPath] are kept out. On NFS
 	// they always are.
 	Flock bool
+	// System is what the share asks for its files, its locks and the time: the
+	// operating system if nil. Package fssharetest simulates others, with a server
+	// that forgets, and machines that freeze.
+	System System
 	// Task is what the orchestrator calls this process: the fsshare.Holder's Task. At
 	// most 255 bytes count.
 	Task string
@@ -109,6 +113,9 @@ func (o *Options) WithDefaults() Options {
 	}
 	if opts.Threads == 0 {
 		opts.Threads = 16
+	}
+	if opts.System == nil {
+		opts.System = kernel.OS{}
 	}
 	return opts
 }
@@ -128,16 +135,16 @@ func (o *Options) Validate() error {
 // concurrent use.
 type Share struct {
 	dir   string // absolute, without symlinks
-	root  *os.Root
+	root  kernel.Root
 	mount Mount
 	pool  *pool
 	opts  Options
 	who   fsshare.Holder
 
-	system system
+	system kernel.System
 
 	mu    sync.Mutex
-	locks *os.Root // the folder of lock files, once there is one
+	locks kernel.Root // the folder of lock files, once there is one
 }
 
 var _ fsshare.Share = (*Share)(nil)
@@ -154,9 +161,6 @@ func Open(ctx context.Context, dir string, opts *Options) (*Share, error) {
 }
 
 func open(ctx context.Context, dir string, opts *Options) (*Share, error) {
-	if !supported {
-		return nil, fmt.Errorf("%w: efsshare needs Linux on amd64 or arm64; use fsshare.InMemory for local runs", errors.ErrUnsupported)
-	}
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
@@ -169,29 +173,27 @@ func open(ctx context.Context, dir string, opts *Options) (*Share, error) {
 }
 
 func openDir(dir string, opts Options) (*Share, error) {
-	kernel := thisSystem()
-	dir, err := filepath.Abs(dir)
+	root, dir, err := opts.System.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return nil, err
+	s, err := openRoot(root, dir, opts)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, cmp.Or(err, fmt.Errorf("%w: %s is no directory", fsshare.ErrConflict, dir))
-	}
-	mount, err := findMount(kernel.proc, dir)
+	return s, nil
+}
+
+func openRoot(root kernel.Root, dir string, opts Options) (*Share, error) {
+	tables := opts.System.Tables()
+	mount, err := findMount(tables, dir)
 	if err != nil {
 		return nil, err
 	}
 	if opts.NFSOnly && !mount.NFS() {
 		return nil, fmt.Errorf("%w: %s is on %s at %s, not on NFS: is the file system mounted?", fsshare.ErrInvalid, dir, mount.Type, mount.Point)
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	return &Share{dir: dir, root: root, mount: mount, pool: newPool(opts.Threads, opts.Timeout), opts: opts, system: kernel, who: whoami(opts.Task)}, nil
+	return &Share{dir: dir, root: root, mount: mount, pool: newPool(opts.Threads, opts.Timeout), opts: opts, system: opts.System, who: whoami(tables, opts.Task)}, nil
 }
 
 // Close gives the directory back. It does not wait for calls under way, and leaves
@@ -222,8 +224,8 @@ func (s *Share) sub(ctx context.Context, dir string) (*Share, error) {
 	if err := fsshare.ValidateName(dir); err != nil {
 		return nil, err
 	}
-	root, err := call(ctx, s.pool, func() (*os.Root, error) {
-		var root *os.Root
+	root, err := call(ctx, s.pool, func() (kernel.Root, error) {
+		var root kernel.Root
 		err := s.unstale(func() (err error) {
 			if err = s.root.MkdirAll(dir, dirMode); err == nil {
 				root, err = s.root.OpenRoot(dir)
@@ -231,34 +233,34 @@ func (s *Share) sub(ctx context.Context, dir string) (*Share, error) {
 			return err
 		})
 		return root, err
-	}, func(r *os.Root) { _ = r.Close() })
+	}, func(r kernel.Root) { _ = r.Close() })
 	if err != nil {
 		return nil, kind(err)
 	}
-	return &Share{dir: filepath.Join(s.dir, dir), root: root, mount: s.mount, pool: s.pool, opts: s.opts, system: s.system, who: s.who}, nil
+	return &Share{dir: path.Join(s.dir, dir), root: root, mount: s.mount, pool: s.pool, opts: s.opts, system: s.system, who: s.who}, nil
 }
 
 // dirMode is what directories are made with, before the process's mask.
 const dirMode = 0o777
 
 // whoami says what tells this process from every other one.
-func whoami(task string) fsshare.Holder {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+func whoami(tables fs.FS, task string) fsshare.Holder {
+	host := "unknown"
+	if name, err := fs.ReadFile(tables, "proc/sys/kernel/hostname"); err == nil {
+		host = strings.TrimSpace(string(name))
 	}
 	process := strconv.Itoa(os.Getpid())
 	// Process numbers come again, also at once in a new container: the start of the
 	// process, in ticks since the machine's, and the machine's own start do not.
 	const startField = 22 - 2 // of what follows the name, which may hold anything
-	if stat, err := os.ReadFile("/proc/self/stat"); err == nil {
+	if stat, err := fs.ReadFile(tables, "proc/self/stat"); err == nil {
 		_, after, _ := strings.Cut(string(stat), ") ")
 		if fields := strings.Fields(after); len(fields) > startField {
 			process += "-" + fields[startField-1]
 		}
 	}
 	const shortID = 8
-	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil && len(boot) >= shortID {
+	if boot, err := fs.ReadFile(tables, "proc/sys/kernel/random/boot_id"); err == nil && len(boot) >= shortID {
 		process += "-" + string(boot[:shortID])
 	}
 	return fsshare.Holder{Host: host, Process: process, Task: task[:min(len(task), maxHost)]}

@@ -2,14 +2,16 @@ package efsshare
 
 import (
 	"context"
+	"io/fs"
 	"time"
+
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
 // What tests of this package need bare.
 type (
-	Slot   = slot
-	Pool   = pool
-	System = system
+	Slot = slot
+	Pool = pool
 )
 
 const (
@@ -32,16 +34,22 @@ func Encode(s Slot) []byte { return s.encode() }
 // Checksum seals a slot of any bytes, so that a fuzz test gets past it.
 func Checksum(b []byte) uint32 { return checksum(b) }
 
-// NewSystem is a system whose tables are below these folders.
-func NewSystem(proc, sys, helper string) System { return system{proc, sys, helper} }
+// Tabled is the operating system with other tables.
+type Tabled struct {
+	kernel.OS
+	Files fs.FS
+}
+
+// Tables are these.
+func (t Tabled) Tables() fs.FS { return t.Files }
 
 // On makes the share read the tables of another system.
-func (s *Share) On(kernel System) (*Share, error) {
-	m, err := findMount(kernel.proc, s.dir)
+func (s *Share) On(other System) (*Share, error) {
+	m, err := findMount(other.Tables(), s.dir)
 	if err != nil {
 		return nil, err
 	}
-	return &Share{dir: s.dir, root: s.root, mount: m, pool: s.pool, opts: s.opts, who: s.who, system: kernel}, nil
+	return &Share{dir: s.dir, root: s.root, mount: m, pool: s.pool, opts: s.opts, who: s.who, system: other}, nil
 }
 
 // AddStats reads a mountstats.

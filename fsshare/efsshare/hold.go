@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
 type phase int
@@ -28,15 +29,15 @@ const (
 type Lock struct {
 	share   *Share
 	name    string
-	file    *os.File
+	file    kernel.File
 	options fsshare.LockOptions
 	lease   time.Duration // 0 where no lock is ever lost
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	stop    chan struct{} // closed when the lock is not held any more
 
-	io    sync.Mutex // one writer of slots; held only by calls of the pool
-	next  int64      // where the next slot is written
+	io    chan struct{} // has a place for one writer of slots; only calls of the pool take it
+	next  int64         // where the next slot is written
 	beats uint64
 
 	mu     sync.Mutex // guards what follows
@@ -75,8 +76,8 @@ func (l *Lock) readToken(ctx context.Context) error {
 // gets through it.
 func (l *Lock) claim(ctx context.Context) error {
 	return do(ctx, l.share.pool, func() error {
-		l.io.Lock()
-		defer l.io.Unlock()
+		l.io <- struct{}{}
+		defer func() { <-l.io }()
 		old, next, err := readPage(l.file)
 		if err != nil {
 			return err
@@ -97,7 +98,7 @@ func (l *Lock) claim(ctx context.Context) error {
 // writeSlot writes the next slot through the locked descriptor and reads it back
 // from the server. The caller holds l.io.
 func (l *Lock) writeSlot(s slot) error {
-	began, err := sinceBoot()
+	began, err := l.share.system.SinceBoot()
 	if err != nil {
 		return err
 	}
@@ -106,10 +107,10 @@ func (l *Lock) writeSlot(s slot) error {
 	if _, err := l.file.WriteAt(text, l.next); err != nil {
 		return err
 	}
-	if err := dataSync(l.file); err != nil {
+	if err := l.file.DataSync(); err != nil {
 		return err
 	}
-	if err := forget(l.file); err != nil {
+	if err := l.file.Forget(); err != nil {
 		return err
 	}
 	back := make([]byte, slotSize)
@@ -178,7 +179,7 @@ type watcher struct {
 // rest is until when there is nothing to look at.
 func (w *watcher) rest() time.Duration {
 	l := w.lock
-	now, err := sinceBoot()
+	now, err := l.share.system.SinceBoot()
 	if err != nil {
 		return 0
 	}
@@ -194,7 +195,7 @@ func (l *Lock) suspectAt() time.Duration {
 // look returns why the lock has to be taken for lost.
 func (w *watcher) look(ctx context.Context) error {
 	l := w.lock
-	now, err := sinceBoot()
+	now, err := l.share.system.SinceBoot()
 	if err != nil {
 		return err
 	}
@@ -206,7 +207,7 @@ func (w *watcher) look(ctx context.Context) error {
 	if err := l.overdue(now); err != nil {
 		return err
 	}
-	if m, err := findMount(l.share.system.proc, l.share.dir); err == nil && m.Expired > 0 {
+	if m, err := findMount(l.share.system.Tables(), l.share.dir); err == nil && m.Expired > 0 {
 		return fmt.Errorf("the kernel says that the lease ran out %v ago", m.Expired)
 	}
 	if !w.beating && now-w.beaten >= l.lease/beatPart {
@@ -232,7 +233,7 @@ func (l *Lock) overdue(now time.Duration) error {
 // the lock.
 func (l *Lock) beat(ctx context.Context) error {
 	return do(ctx, l.share.pool, func() error {
-		began, err := sinceBoot()
+		began, err := l.share.system.SinceBoot()
 		if err != nil {
 			return err
 		}
@@ -254,7 +255,7 @@ func (l *Lock) writeBeat() error {
 	if _, err := l.file.WriteAt(text[:], heartbeatAt); err != nil {
 		return err
 	}
-	return dataSync(l.file)
+	return l.file.DataSync()
 }
 
 // refused turns the error of a write through the locked descriptor into that of
@@ -305,7 +306,7 @@ func (l *Lock) Context() context.Context { return l.ctx }
 // server answered, plus the lease. A restart of the server, and an administrator,
 // can still take it earlier. It is the zero time where no lock is ever lost.
 func (l *Lock) SafeUntil() time.Time {
-	now, err := sinceBoot()
+	now, err := l.share.system.SinceBoot()
 	if l.lease == 0 || err != nil {
 		return time.Time{}
 	}
@@ -317,7 +318,7 @@ func (l *Lock) SafeUntil() time.Time {
 // alive returns ErrLost unless the lock is held as far as this process can tell by
 // itself. It finds out before anything is written by a process that was frozen.
 func (l *Lock) alive() error {
-	now, err := sinceBoot()
+	now, err := l.share.system.SinceBoot()
 	if err != nil {
 		return err
 	}
@@ -376,8 +377,8 @@ func (l *Lock) commit(ctx context.Context, data []byte) error {
 	}
 	data = append([]byte{}, data...) // empty data is not nil; the caller may leave and change it
 	return do(ctx, l.share.pool, func() error {
-		l.io.Lock()
-		defer l.io.Unlock()
+		l.io <- struct{}{}
+		defer func() { <-l.io }()
 		if err := l.alive(); err != nil {
 			return err
 		}
@@ -426,14 +427,14 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	if err := l.check(ctx); err != nil {
 		return err
 	}
-	busy, err := call(ctx, l.share.pool, func() (bool, error) { return rangeLock(l.file, exclusiveLock, turnstileAt) }, func(bool) { l.leaveTurnstile() })
+	busy, err := call(ctx, l.share.pool, func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }, func(bool) { l.leaveTurnstile() })
 	if err != nil {
 		return l.refused(err)
 	}
 	if busy {
 		return errBusy
 	}
-	err = l.poll(ctx, attempt{first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(exclusiveLock) }, late: l.keepsShared})
+	err = l.poll(ctx, attempt{first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(kernel.Exclusive) }, late: l.keepsShared})
 	// The turnstile is given back whatever came of it, also when ctx has ended.
 	<-l.share.pool.eventually(l.leaveTurnstile)
 	if err != nil {
@@ -449,10 +450,10 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	return nil
 }
 
-func (l *Lock) leaveTurnstile() { _, _ = rangeLock(l.file, none, turnstileAt) }
+func (l *Lock) leaveTurnstile() { _, _ = l.file.LockByte(kernel.None, turnstileAt) }
 
 // keepsShared makes a lock shared that became exclusive when nobody waited for it.
-func (l *Lock) keepsShared(bool) { _, _ = l.tryMain(sharedLock) }
+func (l *Lock) keepsShared(bool) { _, _ = l.tryMain(kernel.Shared) }
 
 // Downgrade makes an exclusive lock shared, without a moment at which another
 // could take it. The token stays.
@@ -471,9 +472,9 @@ func (l *Lock) downgrade(ctx context.Context) error {
 		return err
 	}
 	return do(ctx, l.share.pool, func() error {
-		l.io.Lock()
-		defer l.io.Unlock()
-		busy, err := l.tryMain(sharedLock)
+		l.io <- struct{}{}
+		defer func() { <-l.io }()
+		busy, err := l.tryMain(kernel.Shared)
 		if err != nil {
 			return l.refused(err)
 		}
@@ -522,8 +523,8 @@ func (l *Lock) unlock() error {
 func (l *Lock) giveBack() error {
 	var err error
 	done := l.share.pool.eventually(func() {
-		l.io.Lock()
-		defer l.io.Unlock()
+		l.io <- struct{}{}
+		defer func() { <-l.io }()
 		if l.lease > 0 {
 			err = l.writeBeat()
 		}
@@ -533,7 +534,7 @@ func (l *Lock) giveBack() error {
 		<-done // a local disk answers
 		return nil
 	}
-	now, clock := sinceBoot()
+	now, clock := l.share.system.SinceBoot()
 	if clock != nil {
 		return clock
 	}

@@ -12,20 +12,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/genaistore/genaistore/fsshare"
-)
-
-type lockKind int
-
-const (
-	none lockKind = iota
-	sharedLock
-	exclusiveLock
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
 // The ranges of a lock's file: one byte each, where no file has data.
@@ -75,7 +67,7 @@ func (s *Share) LockPath(lock string) (string, error) {
 	if err := fsshare.ValidateLock(lock); err != nil {
 		return "", wrap("path of lock", lock, err)
 	}
-	return filepath.Join(s.dir, lockDir, lockFile(lock)), nil
+	return path.Join(s.dir, lockDir, lockFile(lock)), nil
 }
 
 // Lock implements [fsshare.Share]. What it returns is a *Lock, as of [Share.Acquire].
@@ -112,7 +104,7 @@ func (s *Share) acquire(ctx context.Context, lock string, opts *fsshare.LockOpti
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{share: s, name: lock, file: file, options: opts.WithDefaults(), lease: s.mount.Lease}
+	l := &Lock{share: s, name: lock, file: file, options: opts.WithDefaults(), lease: s.mount.Lease, io: make(chan struct{}, 1)}
 	if err := l.take(ctx); err != nil {
 		s.discard(file)
 		return nil, err
@@ -129,12 +121,12 @@ func (s *Share) refusal() error {
 			m.Options["nolock"] = ""
 		}
 	}
-	return m.refusal(s.system)
+	return m.refusal(s.system.Tables())
 }
 
 // openLock opens a lock's file. Flags with O_CREATE make it and its folders.
-func (s *Share) openLock(ctx context.Context, lock string, flags int) (*os.File, error) {
-	return call(ctx, s.pool, func() (f *os.File, err error) {
+func (s *Share) openLock(ctx context.Context, lock string, flags int) (kernel.File, error) {
+	return call(ctx, s.pool, func() (f kernel.File, err error) {
 		absent := false
 		for range attempts {
 			f, err = s.openLockOnce(lockFile(lock), flags)
@@ -151,32 +143,32 @@ func (s *Share) openLock(ctx context.Context, lock string, flags int) (*os.File,
 	}, closeFile)
 }
 
-func closeFile(f *os.File) { _ = f.Close() }
+func closeFile(f kernel.File) { _ = f.Close() }
 
-func (s *Share) openLockOnce(name string, flags int) (*os.File, error) {
+func (s *Share) openLockOnce(name string, flags int) (kernel.File, error) {
 	locks, err := s.lockFolder(flags)
 	if err != nil {
 		return nil, err
 	}
 	if flags&os.O_CREATE == 0 {
-		return locks.OpenFile(name, flags|nonblock, 0)
+		return locks.OpenFile(name, flags|kernel.NonBlock, 0)
 	}
 	const fileMode = 0o666 // before the process's mask
 	// Mostly the file is there. O_CREATE asks for the right to create in a folder
 	// that may belong to another user.
-	f, err := locks.OpenFile(name, flags&^os.O_CREATE|nonblock, 0)
+	f, err := locks.OpenFile(name, flags&^os.O_CREATE|kernel.NonBlock, 0)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
 	if err := locks.MkdirAll(path.Dir(name), dirMode); err != nil {
 		return nil, err
 	}
-	return locks.OpenFile(name, flags|nonblock, fileMode)
+	return locks.OpenFile(name, flags|kernel.NonBlock, fileMode)
 }
 
 // lockFolder returns the folder of lock files. It is kept open: that spares each
 // lock the way there.
-func (s *Share) lockFolder(flags int) (*os.Root, error) {
+func (s *Share) lockFolder(flags int) (kernel.Root, error) {
 	s.mu.Lock()
 	kept := s.locks
 	s.mu.Unlock()
@@ -217,7 +209,7 @@ func (s *Share) forgetLocks() {
 // discard closes what will not be used, and waits a little, so that whoever is
 // told of an error finds its traces gone. With the descriptor go its locks, also
 // one that a call still under way gets later.
-func (s *Share) discard(f *os.File) {
+func (s *Share) discard(f kernel.File) {
 	done := s.pool.eventually(func() { closeFile(f) })
 	timer := time.NewTimer(slow)
 	defer timer.Stop()
@@ -231,9 +223,9 @@ var errBusy = fmt.Errorf("%w: held or waited for by another; Inspect says by who
 
 // take gets the lock, its place in the line included, and its token.
 func (l *Lock) take(ctx context.Context) error {
-	what := exclusiveLock
+	what := kernel.Exclusive
 	if l.options.Shared {
-		what = sharedLock
+		what = kernel.Shared
 	}
 	line := ctx
 	if l.options.Wait > 0 {
@@ -241,7 +233,7 @@ func (l *Lock) take(ctx context.Context) error {
 		line, cancel = context.WithTimeoutCause(ctx, l.options.Wait, errBusy)
 		defer cancel()
 	}
-	before, err := sinceBoot()
+	before, err := l.share.system.SinceBoot()
 	if err != nil {
 		return err
 	}
@@ -260,8 +252,8 @@ func (l *Lock) take(ctx context.Context) error {
 }
 
 // queue goes through the turnstile to the lock.
-func (l *Lock) queue(ctx context.Context, what lockKind, once bool) error {
-	behind := attempt{once: once, first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return rangeLock(l.file, exclusiveLock, turnstileAt) }}
+func (l *Lock) queue(ctx context.Context, what kernel.LockKind, once bool) error {
+	behind := attempt{once: once, first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }}
 	if err := l.poll(ctx, behind); err != nil {
 		return err
 	}
@@ -270,20 +262,20 @@ func (l *Lock) queue(ctx context.Context, what lockKind, once bool) error {
 		return err
 	}
 	return do(ctx, l.share.pool, func() error {
-		_, err := rangeLock(l.file, none, turnstileAt)
+		_, err := l.file.LockByte(kernel.None, turnstileAt)
 		return err
 	})
 }
 
 // tryMain tries for the lock itself, and on a local file system for that of
 // flock(2), if that is wanted.
-func (l *Lock) tryMain(what lockKind) (busy bool, err error) {
-	busy, err = rangeLock(l.file, what, mainAt)
+func (l *Lock) tryMain(what kernel.LockKind) (busy bool, err error) {
+	busy, err = l.file.LockByte(what, mainAt)
 	if busy || err != nil || !l.share.opts.Flock || l.share.mount.NFS() {
 		return busy, err
 	}
-	if busy, err = wholeLock(l.file, what); busy || err != nil {
-		_, undo := rangeLock(l.file, none, mainAt)
+	if busy, err = l.file.LockWhole(what); busy || err != nil {
+		_, undo := l.file.LockByte(kernel.None, mainAt)
 		err = errors.Join(err, undo)
 	}
 	return busy, err
@@ -322,7 +314,7 @@ func (l *Lock) poll(ctx context.Context, a attempt) error {
 }
 
 // readPage reads the slots of a lock's file.
-func readPage(f *os.File) (newest slot, next int64, err error) {
+func readPage(f kernel.File) (newest slot, next int64, err error) {
 	page := make([]byte, pageSize)
 	n, err := f.ReadAt(page, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -353,7 +345,7 @@ func (s *Share) inspect(ctx context.Context, lock string) (fsshare.Status, error
 	}
 	return call(ctx, s.pool, func() (fsshare.Status, error) {
 		defer closeFile(file)
-		held, err := rangeHeld(file, mainAt)
+		held, err := file.ByteLocked(mainAt)
 		if err != nil {
 			return fsshare.Status{}, err
 		}

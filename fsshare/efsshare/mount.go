@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -50,10 +48,10 @@ func (m Mount) Version() string {
 // the least of what servers are known to use.
 const assumedLease = 60 * time.Second
 
-// findMount reads the tables below proc and returns the mount of dir, which is an
+// findMount reads the tables of the kernel and returns the mount of dir, which is an
 // absolute path without symlinks.
-func findMount(proc, dir string) (Mount, error) {
-	text, err := os.ReadFile(filepath.Join(proc, "self/mountinfo"))
+func findMount(tables fs.FS, dir string) (Mount, error) {
+	text, err := fs.ReadFile(tables, "proc/self/mountinfo")
 	if err != nil {
 		return Mount{}, err
 	}
@@ -64,7 +62,7 @@ func findMount(proc, dir string) (Mount, error) {
 	if !m.NFS() {
 		return m, nil
 	}
-	if text, err = os.ReadFile(filepath.Join(proc, "self/mountstats")); err != nil {
+	if text, err = fs.ReadFile(tables, "proc/self/mountstats"); err != nil {
 		return Mount{}, err
 	}
 	m.addStats(text)

@@ -48,7 +48,7 @@ func tables(t *testing.T, more ...string) efsshare.System {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o777))
 		require.NoError(t, os.WriteFile(path, []byte(files[i+1]), 0o666))
 	}
-	return efsshare.NewSystem(filepath.Join(dir, "proc"), filepath.Join(dir, "sys"), filepath.Join(dir, "efs"))
+	return efsshare.Tabled{Files: os.DirFS(dir)}
 }
 
 func TestTheMountOfADirectoryIsTheLongestAndLast(t *testing.T) {
@@ -176,13 +176,13 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			[]string{"proc/sys/kernel/hostname", "localhost\n", "sys/module/nfs/parameters/nfs4_unique_id", "i-0123\n"},
 			[]string{},
 		},
-		{"the proxy is gone", "127.0.0.1:/ rw," + sound + ",port=20055", "", []string{"efs/fs-0123abcd.mnt.efs.20055", `{"pid": 4711}`}, []string{"proxy"}},
+		{"the proxy is gone", "127.0.0.1:/ rw," + sound + ",port=20055", "", []string{"var/run/efs/fs-0123abcd.mnt.efs.20055", `{"pid": 4711}`}, []string{"proxy"}},
 		{
 			"the proxy is there", "127.0.0.1:/ rw," + sound + ",port=20055", "",
-			[]string{"efs/fs-0123abcd.mnt.efs.20055", `{"pid": 4711}`, "proc/4711/stat", ""},
+			[]string{"var/run/efs/fs-0123abcd.mnt.efs.20055", `{"pid": 4711}`, "proc/4711/stat", ""},
 			[]string{},
 		},
-		{"a state of the helper that cannot be read", "127.0.0.1:/ rw," + sound + ",port=20055", "", []string{"efs/fs-0123abcd.mnt.efs.20055", `{`}, []string{}},
+		{"a state of the helper that cannot be read", "127.0.0.1:/ rw," + sound + ",port=20055", "", []string{"var/run/efs/fs-0123abcd.mnt.efs.20055", `{`}, []string{}},
 	} {
 		s, err := shareOn(t, c.options, c.stats, c.more...)
 		require.NoError(t, err)
@@ -210,7 +210,7 @@ func TestEFSIsRecognised(t *testing.T) {
 		{"by name", "fs-0123abcd.efs.eu-west-1.amazonaws.com:/", nil, efsshare.EFS, "fs-0123abcd"},
 		{"by name in a zone", "eu-west-1a.fs-0123abcd.efs.eu-west-1.amazonaws.com:/", nil, efsshare.EFS, "fs-0123abcd"},
 		{"by name in China", "fs-0123abcd.efs.cn-north-1.amazonaws.com.cn:/", nil, efsshare.EFS, "fs-0123abcd"},
-		{"by the helper's state", "127.0.0.1:/", []string{"efs/fs-99ff.mnt.efs.20055", "{}"}, efsshare.EFS, "fs-99ff"},
+		{"by the helper's state", "127.0.0.1:/", []string{"var/run/efs/fs-99ff.mnt.efs.20055", "{}"}, efsshare.EFS, "fs-99ff"},
 		{"by the helper's port", "127.0.0.1:/", nil, efsshare.MaybeEFS, ""},
 		{"another server", "fileserver:/", nil, efsshare.OtherNFS, ""},
 		{"a name that only looks like it", "fs-0123abcd.efs.eu-west-1.amazonaws.evil:/", nil, efsshare.OtherNFS, ""},

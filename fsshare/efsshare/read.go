@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
 // NFS clients answer names and attributes from caches of up to a minute, and open
@@ -22,7 +23,7 @@ import (
 // Opening a directory asks the server for its attributes, and a changed directory
 // drops what is cached of its names. So every way to a file is walked by opening
 // each directory, as os.Root does, the root included, which os.Root does not.
-func refresh(root *os.Root) error {
+func refresh(root kernel.Root) error {
 	f, err := root.Open(".")
 	if err != nil {
 		return err
@@ -77,10 +78,10 @@ func (s *Share) unstale(f func() error) error {
 }
 
 // openFresh opens a file or directory as it is on the server now.
-func (s *Share) openFresh(name string) (f *os.File, info fs.FileInfo, err error) {
+func (s *Share) openFresh(name string) (f kernel.File, info fs.FileInfo, err error) {
 	for rest := time.Millisecond; ; rest *= 2 {
 		err = s.unstale(func() (err error) {
-			if f, err = s.root.OpenFile(name, os.O_RDONLY|nonblock, 0); err != nil {
+			if f, err = s.root.OpenFile(name, os.O_RDONLY|kernel.NonBlock, 0); err != nil {
 				return err
 			}
 			if info, err = f.Stat(); err != nil {
@@ -194,7 +195,7 @@ func (f shareFS) ReadFile(name string) ([]byte, error) {
 }
 
 // readAll reads a file that is about this long.
-func readAll(f *os.File, size int64) ([]byte, error) {
+func readAll(f kernel.File, size int64) ([]byte, error) {
 	const most = 1 << 30 // what is allocated on the word of a size
 	data := make([]byte, 0, min(size, most)+1)
 	for {
@@ -256,7 +257,7 @@ func (n named) Name() string { return n.name }
 type openFile struct {
 	ctx    context.Context
 	share  *Share
-	file   *os.File
+	file   kernel.File
 	name   string
 	info   named
 	closed atomic.Bool
@@ -374,7 +375,7 @@ func (d *openDirFile) ReadDir(n int) ([]fs.DirEntry, error) {
 
 // readEntries lists a directory, without what is the share's own or the NFS client's, and
 // without what a share has no name for or cannot read, such as sockets.
-func (s *Share) readEntries(dir *os.File) ([]fs.DirEntry, error) {
+func (s *Share) readEntries(dir kernel.File) ([]fs.DirEntry, error) {
 	infos, err := dir.Readdir(-1)
 	if err != nil {
 		return nil, err

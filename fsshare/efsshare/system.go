@@ -2,16 +2,20 @@ package efsshare
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
+	"path"
 	"regexp"
 	"strings"
+
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
-// A system is where the tables of the kernel are, and those of the EFS mount helper.
-type system struct{ proc, sys, helper string }
+// A System is what a Share asks of its operating system: that of the program, or a
+// client of the simulated NFS of package fssharetest.
+type System = kernel.System
 
-func thisSystem() system { return system{"/proc", "/sys", "/var/run/efs"} }
+// helperTables is where the EFS mount helper keeps what it knows of its mounts.
+const helperTables = "var/run/efs"
 
 // A Kind is what is known about the server behind a mount.
 type Kind string
@@ -35,7 +39,7 @@ const firstProxyPort, lastProxyPort = 20049, 21049
 
 // kind says what is behind the mount, and the file system's id where it can be
 // known.
-func (m Mount) kind(kernel system) (Kind, string) {
+func (m Mount) kind(tables fs.FS) (Kind, string) {
 	if !m.NFS() {
 		return Local, ""
 	}
@@ -47,16 +51,16 @@ func (m Mount) kind(kernel system) (Kind, string) {
 	if host != "127.0.0.1" || port < firstProxyPort || port > lastProxyPort {
 		return OtherNFS, ""
 	}
-	states, err := filepath.Glob(filepath.Join(kernel.helper, fmt.Sprintf("fs-*.%d", port)))
+	states, err := fs.Glob(tables, fmt.Sprintf("%s/fs-*.%d", helperTables, port))
 	if err != nil || len(states) == 0 {
 		return MaybeEFS, ""
 	}
-	id, _, _ := strings.Cut(filepath.Base(states[0]), ".")
+	id, _, _ := strings.Cut(path.Base(states[0]), ".")
 	return EFS, id
 }
 
 // refusal says why locks on the mount would exclude nobody, or nil.
-func (m Mount) refusal(kernel system) error {
+func (m Mount) refusal(tables fs.FS) error {
 	if !m.NFS() {
 		return nil
 	}
@@ -69,7 +73,7 @@ func (m Mount) refusal(kernel system) error {
 	if !strings.HasPrefix(m.Version(), "4") {
 		return fmt.Errorf("%w: %s is mounted by NFSv%s, which cannot tell a holder that its lock is lost; mount it with nfsvers=4.1", ErrNotShared, m.Point, m.Version())
 	}
-	if kernel.recoversLostLocks() {
+	if recoversLostLocks(tables) {
 		return fmt.Errorf("%w: nfs.recover_lost_locks is on, so that a stale holder takes its lock again in silence and overwrites the next one's data; "+
 			"write N to /sys/module/nfs/parameters/recover_lost_locks", ErrNotShared)
 	}
@@ -77,8 +81,8 @@ func (m Mount) refusal(kernel system) error {
 }
 
 // recoversLostLocks reads the kernel's setting; a kernel without it does not.
-func (s system) recoversLostLocks() bool {
-	text, err := os.ReadFile(filepath.Join(s.sys, "module/nfs/parameters/recover_lost_locks"))
+func recoversLostLocks(tables fs.FS) bool {
+	text, err := fs.ReadFile(tables, "sys/module/nfs/parameters/recover_lost_locks")
 	value := strings.TrimSpace(string(text))
 	return err == nil && (value == "Y" || value == "1")
 }

@@ -14,15 +14,8 @@ import (
 	"time"
 
 	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
-
-// A fileID tells a version of a file from every other one, unless both were written
-// within one tick of the server's clock.
-type fileID struct {
-	dev, ino     uint64
-	size         int64
-	mtime, ctime int64
-}
 
 // settled is for how long a file that was seen to change is read again although
 // its attributes are the same: a server's clock may tick as seldom as each second.
@@ -54,7 +47,7 @@ type lookout struct {
 	every  time.Duration
 
 	last  view
-	id    fileID
+	id    kernel.ID
 	since time.Time // when the file was seen to have changed
 }
 
@@ -106,7 +99,7 @@ func (w *lookout) look(ctx context.Context) (fsshare.Event, view, error) {
 		event.Absent = true
 		return event, view{}, err
 	}
-	if current := identity(got.info); current != w.id {
+	if current := kernel.Identify(got.info); current != w.id {
 		w.id, w.since = current, time.Now()
 	}
 	event.Info = fsshare.Info{Name: w.target.File, Size: got.info.Size(), Modified: got.info.ModTime(), SHA256: got.sum}
@@ -121,7 +114,7 @@ type seen struct {
 
 // lookAt says what a file is now. Its bytes are read unless it is the one that kept
 // is the view of.
-func (s *Share) lookAt(name string, kept view, id fileID) (seen, error) {
+func (s *Share) lookAt(name string, kept view, id kernel.ID) (seen, error) {
 	for range attempts {
 		f, info, err := s.openFresh(name)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -133,7 +126,7 @@ func (s *Share) lookAt(name string, kept view, id fileID) (seen, error) {
 		if info.IsDir() {
 			return seen{}, f.Close()
 		}
-		if kept.present && identity(info) == id {
+		if kept.present && kernel.Identify(info) == id {
 			return seen{kept, info}, f.Close()
 		}
 		sum, err := hashAll(f)

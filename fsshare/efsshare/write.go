@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
 
 // tempPrefix begins the names of files that are being written. They are the
@@ -74,7 +75,7 @@ type writing struct {
 	name  string
 	opts  fsshare.WriteOptions
 	temp  string // the name of the file that has the bytes
-	file  *os.File
+	file  kernel.File
 	made  fs.FileInfo // of that file, when it was written
 	info  fsshare.Info
 }
@@ -102,13 +103,13 @@ func (w *writing) mayPut() error {
 }
 
 // begin makes the file for the bytes.
-func (w *writing) begin() (*os.File, error) {
+func (w *writing) begin() (kernel.File, error) {
 	const ownerOnly = 0o600
 	base := tempPrefix + randomName()
 	dir := path.Dir(w.name)
 	for {
 		temp := path.Join(dir, base)
-		var f *os.File
+		var f kernel.File
 		err := w.share.unstale(func() (err error) {
 			f, err = w.share.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerOnly)
 			return err
@@ -125,7 +126,7 @@ func (w *writing) begin() (*os.File, error) {
 }
 
 // drop removes a file that nobody will finish.
-func (w *writing) drop(f *os.File) {
+func (w *writing) drop(f kernel.File) {
 	closeFile(f)
 	_ = w.share.root.Remove(w.temp)
 }
@@ -263,7 +264,7 @@ func (w *writing) rename() error {
 		if refreshed := refresh(root); refreshed != nil {
 			return errors.Join(err, refreshed)
 		}
-		if info, stat := root.Lstat(w.name); stat == nil && os.SameFile(info, w.made) {
+		if info, stat := root.Lstat(w.name); stat == nil && kernel.SameFile(info, w.made) {
 			err = nil
 		}
 	}
