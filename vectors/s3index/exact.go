@@ -30,11 +30,10 @@ func (x *Index) exact(ctx context.Context, query vectors.Query) ([]vectors.Match
 	n := &nearest{query: query, metric: schema.Metric}
 	o := vectors.ListOptions{Filter: query.Filter, Fields: query.Fields}
 	if !query.Filter.IsZero() {
-		return n.ofMatching(ctx, x, o)
+		_, err := n.ofMatching(ctx, x, o, nil)
+		return n.best(), err
 	}
-	if o.Fields = vectors.KeysAndData; query.Fields.Metadata() {
-		o.Fields = vectors.Everything
-	}
+	o.Fields = withData(query.Fields)
 	err = x.list(ctx, o, func(v vectors.Vector) bool {
 		n.add(v)
 		return true
@@ -49,22 +48,21 @@ type nearest struct {
 	found  []vectors.Match
 }
 
-// ofMatching lists what matches first, because its data is dearer to read than
+// ofMatching adds what o selects, but for the keys of without, and returns how
+// many that are. It lists first and reads data after, which is dearer to read than
 // the metadata of all.
-func (n *nearest) ofMatching(ctx context.Context, x *Index, o vectors.ListOptions) ([]vectors.Match, error) {
-	var batch []vectors.Vector
+func (n *nearest) ofMatching(ctx context.Context, x *Index, o vectors.ListOptions, without map[string]bool) (int, error) {
+	var batch []vectors.Match
+	var added int
 	var err error
 	score := func() bool {
-		var withData []vectors.Match
-		for _, v := range batch {
-			withData = append(withData, vectors.Match{Vector: v})
-		}
-		if withData, err = x.withData(ctx, withData); err != nil {
+		if batch, err = x.withData(ctx, batch); err != nil {
 			return false
 		}
-		for _, m := range withData {
+		for _, m := range batch {
 			n.add(m.Vector)
 		}
+		added += len(batch)
 		batch = batch[:0]
 		return true
 	}
@@ -73,13 +71,16 @@ func (n *nearest) ofMatching(ctx context.Context, x *Index, o vectors.ListOption
 		o.Fields = vectors.KeysAndMetadata
 	}
 	listed := x.list(ctx, o, func(v vectors.Vector) bool {
-		batch = append(batch, v)
+		if without[v.Key] {
+			return true
+		}
+		batch = append(batch, vectors.Match{Vector: v})
 		return len(batch) < getKeys*x.opts.Concurrency || score()
 	})
 	if err = first(err, listed); err == nil {
 		score()
 	}
-	return n.best(), err
+	return added, err
 }
 
 func (n *nearest) add(v vectors.Vector) {

@@ -61,6 +61,21 @@ type Options struct {
 	// QueryMode is sent with each query. Empty means the mode of the index, but
 	// Enhanced for a filter with StartsWith, which knows no other.
 	QueryMode Mode
+	// Rescore is how many candidates a query reads for each match it is asked for,
+	// with their data: matches are then ordered by distances computed here, which
+	// those of the service are near to. 1 corrects the order, more find neighbours
+	// that the service ranked too low. It costs a page and a request for data for
+	// each 100 candidates. 0 means none.
+	Rescore int
+	// Repair has a query that finds fewer than TopK matches list the index for what
+	// it missed, so that it yields all there are up to TopK. It costs such a query a
+	// pass over the index, of metadata if there is a filter, and a request for data
+	// for each 100 missed; others cost what they do without. Queries for more than
+	// there is are such queries.
+	Repair bool
+	// Shortfall is called for each query that finds fewer than TopK matches and was
+	// not left before, from the goroutine of its loop.
+	Shortfall func(Shortfall)
 	// Concurrency is how many requests one call has under way. 0 means 8.
 	Concurrency int
 	// Segments is how many parts of an index a list reads at a time, 1 to 16, once
@@ -94,6 +109,8 @@ func (o Options) validate() error {
 	switch {
 	case o.QueryMode != "" && o.QueryMode != Classic && o.QueryMode != Enhanced:
 		return fmt.Errorf("%w: query mode %q: %q or %q", vectors.ErrInvalid, o.QueryMode, Classic, Enhanced)
+	case o.Rescore < 0 || o.Rescore > vectors.MaxTopK:
+		return fmt.Errorf("%w: %d candidates a match: from 0 to %d", vectors.ErrInvalid, o.Rescore, vectors.MaxTopK)
 	case o.Segments < 1 || o.Segments > 16:
 		return fmt.Errorf("%w: %d segments: from 1 to 16", vectors.ErrInvalid, o.Segments)
 	case o.Concurrency < 1, o.RequestsPerSecond <= 0, o.VectorsPerSecond <= 0, o.BodyBytes < 1:

@@ -65,6 +65,14 @@ func TestIndexKeepsThePromises(t *testing.T) {
 	})
 }
 
+func TestACarefulIndexKeepsThePromises(t *testing.T) {
+	vectorstest.Run(t, func(t *testing.T, schema vectors.Schema) vectors.Index {
+		opts := fast()
+		opts.Repair, opts.Rescore = true, 2
+		return open(t, create(t, newFake(t), schema), opts)
+	})
+}
+
 func FuzzIndex(f *testing.F) {
 	vectorstest.Fuzz(f, func(t *testing.T, schema vectors.Schema) vectors.Index {
 		return open(t, create(t, newFake(t), schema), fast())

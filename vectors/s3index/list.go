@@ -68,6 +68,13 @@ func withMetadata(f vectors.Fields) vectors.Fields {
 	return vectors.KeysAndMetadata
 }
 
+func withData(f vectors.Fields) vectors.Fields {
+	if f.Metadata() {
+		return vectors.Everything
+	}
+	return vectors.KeysAndData
+}
+
 // scan calls each for every vector until it returns false.
 func (x *Index) scan(ctx context.Context, fields vectors.Fields, each func(vectors.Vector) bool) error {
 	whole := part{x, fields, 0, 0}

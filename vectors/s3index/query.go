@@ -24,7 +24,8 @@ import (
 // open. Where there is no such form, which is on lists alone, and where a NotIn
 // has more values than S3 Vectors takes, matches are looked at before they are
 // yielded. A filter of more than 100 constraints is sent in parts, whose matches
-// are merged before the first is yielded.
+// are merged before the first is yielded, as all are where [Options] ask for
+// rescoring or repair.
 func (x *Index) Query(ctx context.Context, query vectors.Query) iter.Seq2[vectors.Match, error] {
 	query.Vector, query.Filter = slices.Clone(query.Vector), cloned(query.Filter)
 	return func(yield func(vectors.Match, error) bool) {
@@ -49,7 +50,10 @@ func cloned(f vectors.Filter) vectors.Filter {
 // A search is one loop over a Query.
 type search struct {
 	index  *Index
-	query  vectors.Query
+	metric vectors.Metric
+	query  vectors.Query    // what the service is asked for
+	want   int              // matches
+	fields vectors.Fields   // of these
 	parts  []vectors.Filter // what is sent: together they select all that the filter does
 	mode   Mode
 	verify bool // they may select more than it does
@@ -68,7 +72,14 @@ func (x *Index) search(ctx context.Context, query vectors.Query) (*search, error
 	if query.Filter.IsNone() {
 		return nil, nil //nolint:nilnil // there is nothing to search, and nothing wrong
 	}
-	s := &search{index: x, query: query, mode: x.opts.QueryMode, verify: query.Filter.OpenOnLists()}
+	s := &search{
+		index: x, metric: d.schema().Metric, query: query, want: query.TopK, fields: query.Fields,
+		mode: x.opts.QueryMode, verify: query.Filter.OpenOnLists(),
+	}
+	if x.opts.Rescore > 0 {
+		s.query.TopK = min(vectors.MaxTopK, query.TopK*x.opts.Rescore)
+		s.query.Fields = withData(query.Fields)
+	}
 	if s.mode == "" && d.IndexMode == Classic && usesPrefix(query.Filter) {
 		s.mode = Enhanced
 	}
@@ -107,10 +118,19 @@ func weakened(f vectors.Filter, most int) vectors.Filter {
 }
 
 func (s *search) run(ctx context.Context, yield func(vectors.Match) bool) error {
-	if len(s.parts) == 1 {
-		return s.stream(ctx, s.parts[0], yield)
+	if !s.careful() {
+		found, left := 0, false
+		err := s.stream(ctx, s.parts[0], func(m vectors.Match) bool {
+			found++
+			left = !yield(m)
+			return !left
+		})
+		if err == nil && !left {
+			s.tell(Shortfall{TopK: s.want, Found: found})
+		}
+		return err
 	}
-	matches, err := s.merged(ctx)
+	matches, err := s.collected(ctx)
 	for _, m := range matches {
 		if err == nil {
 			err = ctx.Err()
