@@ -76,15 +76,15 @@ integration: # the suites on servers that nobody here wrote; installs them below
 	cd examples && go build -o ../.cache/assistant ./assistant
 	cd internal/integration && GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m
 	cd internal/integration && go test -count=1 ./servers/...
+	$(MAKE) peers
 
 peers: # what others keep conversations in, beside ours: requests, capacity units and bytes of each
-	cd internal/integration && python3 testdata/peers/install.py
-	cd internal/integration && GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m -run TestAConversationCosts -v
+	cd internal/bench/peers && GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m -v
 
 integration-minio: # the same, and on MinIO, whose build takes minutes
 	cd internal/integration && GENAISTORE_INSTALL=1 GENAISTORE_MINIO=1 go test -count=1 -timeout 60m
 
-kit: # the own tests of the Agent Development Kit, on our sessions: in memory, or KIT=memory,dynamodb
+kit: # the own tests of the Agent Development Kit, on our sessions and artifacts: in memory, or KIT=memory,dynamodb,s3
 	cd adapters/adk/internal/kittests && GENAISTORE_KIT=$(or $(KIT),memory) GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m
 
 nfs: # the tests of shared files, run in a guest kernel with an NFSv4.1 server and two clients of it
@@ -95,6 +95,6 @@ nfs: # the tests of shared files, run in a guest kernel with an NFSv4.1 server a
 
 nightly: all vet-cross simd integration-minio vuln
 	$(MAKE) nfs NFS_ACQUISITIONS=10000
-	$(MAKE) kit KIT=memory,dynamodb
+	$(MAKE) kit KIT=memory,dynamodb,s3
 	$(MAKE) peers
 	$(MAKE) fuzz FUZZTIME=5m

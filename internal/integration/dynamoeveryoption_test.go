@@ -23,9 +23,7 @@ import (
 // of KMS and, where large, kept in S3, below "all/" in the bucket returned.
 func everyOption(t *testing.T) (*dynamomemory.Store, *s3.Client, string) {
 	client, objects, keys := servers.DynamoDBLocal(t), servers.Versitygw(t), kms.NewFromConfig(servers.Moto(t))
-	table := ownTable(t, client)
-	_, err := dynamomemory.EnsureTable(t.Context(), client, table, nil)
-	require.NoError(t, err)
+	table := memoryTable(t, client)
 	master, err := keys.CreateKey(t.Context(), &kms.CreateKeyInput{})
 	require.NoError(t, err)
 	cipher, err := kmscipher.New(keys, *master.KeyMetadata.Arn, nil)

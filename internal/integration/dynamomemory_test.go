@@ -5,10 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/internal/integration/servers"
@@ -19,36 +17,15 @@ import (
 )
 
 // memoryTable makes a table for dynamomemory, to be deleted when the test ends.
-func memoryTable(t testing.TB, c *dynamodb.Client) string {
+func memoryTable(t *testing.T, c *dynamodb.Client) string {
 	t.Helper()
-	name := servers.Unique(t, "memory")
-	names := new(dynamomemory.Schema).WithDefaults()
-	attributes := []types.AttributeDefinition{}
-	for name, kind := range map[string]types.ScalarAttributeType{
-		names.PartitionKey: "S", names.SortKey: "S", names.IntentKey: "S", names.IntentSort: "S", names.Sentiment: "N",
-	} {
-		attributes = append(attributes, types.AttributeDefinition{AttributeName: new(name), AttributeType: kind})
-	}
-	everything := &types.Projection{ProjectionType: types.ProjectionTypeAll}
-	_, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest, AttributeDefinitions: attributes,
-		KeySchema: key(names.PartitionKey, names.SortKey),
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{
-			{IndexName: &names.IntentIndex, KeySchema: key(names.IntentKey, names.IntentSort), Projection: everything},
-		},
-		LocalSecondaryIndexes: []types.LocalSecondaryIndex{
-			{IndexName: &names.SentimentIndex, KeySchema: key(names.PartitionKey, names.Sentiment), Projection: everything},
-		},
-	})
+	name := ownTable(t, c)
+	_, err := dynamomemory.EnsureTable(t.Context(), c, name, &dynamomemory.TableOptions{NoRecovery: true})
 	require.NoError(t, err)
-	waiter := dynamodb.NewTableExistsWaiter(c, func(o *dynamodb.TableExistsWaiterOptions) {
-		o.MinDelay, o.MaxDelay = 50*time.Millisecond, 2*time.Second
-	})
-	require.NoError(t, waiter.Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, time.Minute))
 	return name
 }
 
-func memoryStore(t testing.TB, c *dynamodb.Client, table string, opts *dynamomemory.Options) *dynamomemory.Store {
+func memoryStore(t *testing.T, c *dynamodb.Client, table string, opts *dynamomemory.Options) *dynamomemory.Store {
 	t.Helper()
 	store, err := dynamomemory.New(c, table, opts)
 	require.NoError(t, err)
@@ -56,9 +33,13 @@ func memoryStore(t testing.TB, c *dynamodb.Client, table string, opts *dynamomem
 }
 
 func TestDynamoMemory(t *testing.T) {
-	client := servers.DynamoDBLocal(t)
-	store := memoryStore(t, client, memoryTable(t, client), nil)
-	memorytest.Run(t, func(*testing.T) memory.Store { return store })
+	onDynamoDB(t, func(t *testing.T, client *dynamodb.Client, name servers.Name) {
+		store := memoryStore(t, client, memoryTable(t, client), nil)
+		memorytest.Run(t, func(t *testing.T) memory.Store {
+			servers.Count(t, name)
+			return store
+		})
+	})
 }
 
 func TestDynamoMemoryWithCipher(t *testing.T) {
@@ -70,8 +51,10 @@ func TestDynamoMemoryWithCipher(t *testing.T) {
 }
 
 func TestDynamoMemoryCosts(t *testing.T) {
-	client := servers.DynamoDBLocal(t)
-	costtest.Run(t, memoryStore(t, client, memoryTable(t, client), nil), nil)
+	onDynamoDB(t, func(t *testing.T, client *dynamodb.Client, name servers.Name) {
+		servers.Need(t, name, servers.ConsumedCapacity)
+		costtest.Run(t, memoryStore(t, client, memoryTable(t, client), nil), nil)
+	})
 }
 
 func said(text string) memory.Entry {

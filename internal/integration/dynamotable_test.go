@@ -3,7 +3,6 @@ package integration
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -163,15 +162,8 @@ func TestSettingsAreMadeAndTurnedOn(t *testing.T) {
 
 // The descriptions of the golden files, in the eyes of who knows CloudFormation.
 func TestTheDescriptionsAreValidCloudFormation(t *testing.T) {
-	lint, err := exec.LookPath("cfn-lint")
-	if err != nil {
-		t.Skip("SKIPPED: cfn-lint is not on PATH (python3 -m pip install cfn-lint==1.58.0)")
-	}
 	golden := filepath.Join("..", "..", "memory", "dynamomemory", "testdata")
-	check := func(files ...string) (string, error) {
-		out, err := exec.CommandContext(t.Context(), lint, append([]string{"--include-checks", "W", "--regions", "us-east-1", "--"}, files...)...).CombinedOutput()
-		return string(out), err
-	}
+	check := func(files ...string) (string, error) { return lintTemplates(t, files...) }
 	var files []string
 	for _, pattern := range []string{"table-*.yaml", "table-*.json"} {
 		found, err := filepath.Glob(filepath.Join(golden, pattern))
@@ -189,4 +181,12 @@ func TestTheDescriptionsAreValidCloudFormation(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(bad+"    Bad: {Type: AWS::DynamoDB::Table}\n"), 0o644))
 	_, err = check(path)
 	require.Error(t, err)
+}
+
+// lintTemplates returns what cfn-lint says of templates, and an error if that is not nothing.
+func lintTemplates(t *testing.T, files ...string) (string, error) {
+	t.Helper()
+	args := append([]string{"-c", "from cfnlint import runner; runner.main()", "--include-checks", "W", "--regions", "us-east-1", "--"}, files...)
+	out, err := servers.Python(t, servers.NameCFNLint, args...).CombinedOutput()
+	return string(out), err
 }

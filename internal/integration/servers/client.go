@@ -105,6 +105,17 @@ func AWSResource(t testing.TB, variable string) string {
 	return ""
 }
 
+// Count puts a test into the report as one that ran on a server. Taking a client does
+// that too; a suite whose cases share one counts each case with this.
+func Count(t testing.TB, name Name) {
+	t.Helper()
+	f := fleetOf(t)
+	if f.aws {
+		name = NameAWS
+	}
+	f.report.track(t, name)
+}
+
 // OnAWS says whether the tests run on AWS.
 func OnAWS(t testing.TB) bool {
 	t.Helper()

@@ -148,7 +148,7 @@ func (s settings) installAll() error {
 	var mu sync.Mutex
 	var failures []error
 	seen := map[string]bool{}
-	for _, srv := range all() {
+	for _, srv := range append(all(), programs()...) {
 		folder := s.cache.folder(srv)
 		if seen[folder] || srv.asked && !s.minio {
 			continue

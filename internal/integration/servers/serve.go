@@ -20,7 +20,7 @@ func Serve(ctx context.Context, w io.Writer, names ...Name) error {
 	defer f.stop()
 	for _, name := range names {
 		srv := byName(name)
-		if srv == nil {
+		if srv == nil || srv.command == nil {
 			return fmt.Errorf("there is no server %q: %v", name, Names())
 		}
 		if why := missing(ctx, srv.runs); why != "" {

@@ -59,7 +59,7 @@ type server struct {
 	// install fills the empty folder dir and verifies what it downloaded.
 	install func(ctx context.Context, dir string) error
 
-	command func(p place) command
+	command func(p place) command // nil for what tests run themselves
 	tls     bool
 	ready   func(ctx context.Context, client *http.Client, base string) error
 
@@ -103,7 +103,7 @@ func Names() []Name {
 }
 
 func byName(name Name) *server {
-	for _, s := range all() {
+	for _, s := range append(all(), programs()...) {
 		if s.name == name {
 			return s
 		}

@@ -1,18 +1,15 @@
-package integration
+package peers
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/require"
@@ -22,6 +19,8 @@ import (
 	"github.com/genaistore/genaistore/memory/dynamomemory"
 	"github.com/genaistore/genaistore/meter"
 )
+
+func TestMain(m *testing.M) { servers.Main(m) }
 
 // A kept conversation is what a peer reports of it.
 type kept struct {
@@ -46,7 +45,6 @@ const (
 // as the server reports it, whether or not they look at that.
 func TestAConversationCostsLittleBesideThePeers(t *testing.T) {
 	client := servers.DynamoDBLocal(t)
-	site := peerPackages(t)
 	turns := make([]string, peerTurns)
 	for i := range turns {
 		turns[i] = peerTurn(i)
@@ -69,7 +67,7 @@ func TestAConversationCostsLittleBesideThePeers(t *testing.T) {
 	row("memory/dynamomemory", ours)
 	require.EqualValues(t, 1, ours.Read.Requests)
 	for i, r := range rows {
-		theirs := keepTheirs(t, client, site, r.peer, turns)
+		theirs := keepTheirs(t, client, r.peer, turns)
 		row(r.name, theirs)
 		if i < 2 {
 			require.GreaterOrEqual(t, theirs.Wrote.WriteUnits, peerFactor*ours.Wrote.WriteUnits, r.name)
@@ -78,25 +76,6 @@ func TestAConversationCostsLittleBesideThePeers(t *testing.T) {
 	}
 	require.NoError(t, w.Flush())
 	fmt.Print(table)
-}
-
-// peerPackages is where the peers are installed.
-func peerPackages(t *testing.T) string {
-	t.Helper()
-	skip := func(why string) {
-		fmt.Println("integration: peers skipped:", why)
-		t.Skip(why)
-	}
-	if _, err := exec.LookPath("python3"); err != nil {
-		skip("python3 is not on PATH")
-	}
-	out, err := exec.CommandContext(t.Context(), "python3", filepath.Join("testdata", "peers", "install.py"), "--where").Output()
-	require.NoError(t, err)
-	site := strings.TrimSpace(string(out))
-	if _, err := os.Stat(site); err != nil {
-		skip("the peers are not installed; python3 testdata/peers/install.py does it")
-	}
-	return site
 }
 
 // peerTurn is the text of a turn: always the same, and as hard to compress as a
@@ -119,7 +98,13 @@ func peerTurn(n int) string {
 // keepOurs writes with one Store and reads with another, as another process would.
 func keepOurs(t *testing.T, client *dynamodb.Client, turns []string) kept {
 	t.Helper()
-	table := memoryTable(t, client)
+	table := servers.Unique(t, "memory")
+	_, err := dynamomemory.EnsureTable(t.Context(), client, table, &dynamomemory.TableOptions{NoRecovery: true})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &table})
+		require.NoError(t, err)
+	})
 	writer, err := dynamomemory.New(client, table, nil)
 	require.NoError(t, err)
 	reader, err := dynamomemory.New(client, table, nil)
@@ -146,21 +131,17 @@ func usageOf(m *meter.Meter) usage {
 	return usage{Requests: c.Requests, WriteUnits: c.WriteUnits, ReadUnits: c.ReadUnits, Sent: c.BytesSent, Received: c.BytesReceived}
 }
 
-func keepTheirs(t *testing.T, client *dynamodb.Client, site, peer string, turns []string) kept {
+func keepTheirs(t *testing.T, client *dynamodb.Client, peer string, turns []string) kept {
 	t.Helper()
 	options := client.Options()
 	who, err := options.Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
 	texts, err := json.Marshal(turns)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "python3", filepath.Join("testdata", "peers", "converse.py"), peer, servers.Unique(t, peer))
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "PYTHONPATH=" + site, "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONWARNINGS=ignore",
-		"AWS_REGION=" + options.Region, "AWS_DEFAULT_REGION=" + options.Region, "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_ACCESS_KEY_ID=" + who.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + who.SecretAccessKey,
-	}
+	cmd := servers.Python(t, servers.NamePeers, filepath.Join("testdata", "converse.py"), peer, servers.Unique(t, peer))
+	cmd.Env = append(cmd.Env,
+		"AWS_REGION="+options.Region, "AWS_DEFAULT_REGION="+options.Region, "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ACCESS_KEY_ID="+who.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+who.SecretAccessKey)
 	if who.SessionToken != "" {
 		cmd.Env = append(cmd.Env, "AWS_SESSION_TOKEN="+who.SessionToken)
 	}
@@ -169,7 +150,6 @@ func keepTheirs(t *testing.T, client *dynamodb.Client, site, peer string, turns 
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(texts), &stdout, &stderr
-	cmd.WaitDelay = 10 * time.Second
 	require.NoError(t, cmd.Run(), "%s: %s", peer, &stderr)
 	var k kept
 	require.NoError(t, json.Unmarshal(stdout.Bytes(), &k), "%s: %s", peer, &stdout)
