@@ -77,7 +77,10 @@ func (a *assistant) answer(ctx context.Context, r *retriever, question string) e
 	if err != nil {
 		return err
 	}
-	notes := annotate(question)
+	notes, err := annotate(ctx, question)
+	if err != nil {
+		return err
+	}
 	if _, err := a.stores.Memory.Update(ctx, a.key, memory.Annotate{Record: asked.Record.ID, Notes: notes}); err != nil {
 		return err
 	}

@@ -111,24 +111,32 @@ func TestAFollowUpBringsTheQuestionBefore(t *testing.T) {
 }
 
 func TestQuestionsAreAnnotated(t *testing.T) {
+	const unknown = 2 // in a language that the lexicon does not know
 	tests := []struct {
 		text, intent string
 		sentiment    float64
 	}{
-		{"What is the capital of Namibia?", intentQuestion, 0},
-		{"tell me about Chad", intentQuestion, 0},
+		{"What is the capital of Namibia?", "question", 0},
+		{"tell me about Chad", "question", 0},
 		{"That is wrong and useless!", intentComplaint, -1},
 		{"Thanks, that was excellent.", intentThanks, 1},
 		{"This is not good.", intentComplaint, -1},
 		{"Hello there", intentGreeting, 0},
-		{"I live in Windhoek.", intentStatement, 0},
-		{"…", intentStatement, 0},
+		{"I live in Windhoek.", "statement", 0},
+		{"Quelle est la capitale de la Namibie ?", "question", unknown},
+		{"…", "statement", unknown},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
-			n := annotate(tt.text)
+			n, err := annotate(t.Context(), tt.text)
+			require.NoError(t, err)
 			require.Equal(t, tt.intent, n.Intent)
-			require.InDelta(t, tt.sentiment, *n.Sentiment, 0)
+			if tt.sentiment == unknown {
+				require.Nil(t, n.Sentiment)
+				require.Equal(t, "  {"+tt.intent+", in "+n.Language+"}", noteText(n))
+			} else {
+				require.InDelta(t, tt.sentiment, *n.Sentiment, 0)
+			}
 			require.NoError(t, memory.Annotate{Record: "r", Notes: n}.Validate())
 		})
 	}

@@ -35,8 +35,11 @@ func (c *historyCommand) run(ctx context.Context, a *assistant) error {
 }
 
 func noteText(n memory.Notes) string {
-	if n.Intent == "" || n.Sentiment == nil {
+	switch {
+	case n.Intent == "":
 		return ""
+	case n.Sentiment == nil:
+		return fmt.Sprintf("  {%s, in %s}", n.Intent, n.Language)
 	}
 	return fmt.Sprintf("  {%s, sentiment %+.1f}", n.Intent, *n.Sentiment)
 }
