@@ -40,8 +40,9 @@ type removal struct {
 	index *Index
 	dry   bool
 
-	mu   sync.Mutex
-	done int
+	found int // or keys that were given
+	mu    sync.Mutex
+	done  int
 }
 
 func (r *removal) run(ctx context.Context, selection vectors.Selection) error {
@@ -55,10 +56,14 @@ func (r *removal) run(ctx context.Context, selection vectors.Selection) error {
 			return err
 		}
 	}
-	if r.dry {
-		r.done = len(keys)
+	if r.found = len(keys); r.dry {
+		r.done = r.found
 		return nil
 	}
+	return r.removeAll(ctx, keys)
+}
+
+func (r *removal) removeAll(ctx context.Context, keys []string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.index.opts.Concurrency)
 	for batch := range slices.Chunk(keys, batchVectors) {

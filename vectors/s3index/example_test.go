@@ -76,3 +76,48 @@ func ExamplePolicy() {
 	//   ]
 	// }
 }
+
+// What a deletion by filter would find and cost, before it is done, and how sure it
+// is that nothing is left.
+func ExampleIndex_Remove() {
+	ctx := context.Background()
+	index, err := exampleIndex(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	old := vectors.Selection{Filter: vectors.Less("year", 2025)}
+	plan, err := index.Plan(ctx, old, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("by %s: %d of %d, %d to read, %d to delete\n", plan.Way, plan.Matches, plan.Vectors, plan.Reads, plan.Writes)
+	removed, err := index.Remove(ctx, old, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(removed.Removed, "removed by", removed.Cost.Requests, "requests:", removed.Verdict())
+	// Output:
+	// by list: 1 of 3, 1 to read, 1 to delete
+	// 1 removed by 2 requests: complete
+}
+
+// exampleIndex has three vectors.
+func exampleIndex(ctx context.Context) (*s3index.Index, error) {
+	client := awsfake.NewVectors().Client()
+	if _, err := s3index.EnsureBucket(ctx, client, "knowledge", nil); err != nil {
+		return nil, err
+	}
+	if _, err := s3index.EnsureIndex(ctx, client, "knowledge", "docs", vectors.Schema{Dimension: 3}, nil); err != nil {
+		return nil, err
+	}
+	index, err := s3index.New(client, "knowledge", "docs", nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = index.Put(ctx, vectors.Of(
+		vectors.Vector{Key: "cats", Data: []float32{1, 0.1, 0}, Metadata: vectors.Metadata{"year": 2024}},
+		vectors.Vector{Key: "dogs", Data: []float32{0.8, 0.6, 0}, Metadata: vectors.Metadata{"year": 2025}},
+		vectors.Vector{Key: "cars", Data: []float32{0, 0, 1}, Metadata: vectors.Metadata{"year": 2025}},
+	), nil)
+	return index, err
+}

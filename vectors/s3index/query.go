@@ -29,7 +29,7 @@ import (
 func (x *Index) Query(ctx context.Context, query vectors.Query) iter.Seq2[vectors.Match, error] {
 	query.Vector, query.Filter = slices.Clone(query.Vector), cloned(query.Filter)
 	return func(yield func(vectors.Match, error) bool) {
-		s, err := x.search(ctx, query.WithDefaults())
+		s, err := x.search(ctx, query.WithDefaults(), x.opts)
 		if err == nil && s != nil {
 			err = s.run(ctx, func(m vectors.Match) bool { return yield(m, nil) })
 		}
@@ -50,6 +50,7 @@ func cloned(f vectors.Filter) vectors.Filter {
 // A search is one loop over a Query.
 type search struct {
 	index  *Index
+	opts   Options
 	metric vectors.Metric
 	query  vectors.Query    // what the service is asked for
 	want   int              // matches
@@ -60,7 +61,7 @@ type search struct {
 }
 
 // search plans a query. It returns nil for one that matches nothing.
-func (x *Index) search(ctx context.Context, query vectors.Query) (*search, error) {
+func (x *Index) search(ctx context.Context, query vectors.Query, o Options) (*search, error) {
 	d, err := x.describe(ctx)
 	if err != nil {
 		return nil, err
@@ -73,11 +74,11 @@ func (x *Index) search(ctx context.Context, query vectors.Query) (*search, error
 		return nil, nil //nolint:nilnil // there is nothing to search, and nothing wrong
 	}
 	s := &search{
-		index: x, metric: d.schema().Metric, query: query, want: query.TopK, fields: query.Fields,
-		mode: x.opts.QueryMode, verify: query.Filter.OpenOnLists(),
+		index: x, opts: o, metric: d.schema().Metric, query: query, want: query.TopK, fields: query.Fields,
+		mode: o.QueryMode, verify: query.Filter.OpenOnLists(),
 	}
-	if x.opts.Rescore > 0 {
-		s.query.TopK = min(vectors.MaxTopK, query.TopK*x.opts.Rescore)
+	if o.Rescore > 0 {
+		s.query.TopK = min(vectors.MaxTopK, query.TopK*o.Rescore)
 		s.query.Fields = withData(query.Fields)
 	}
 	if s.mode == "" && d.IndexMode == Classic && usesPrefix(query.Filter) {
@@ -145,7 +146,7 @@ func (s *search) run(ctx context.Context, yield func(vectors.Match) bool) error 
 // merged asks for all parts at a time.
 func (s *search) merged(ctx context.Context) ([]vectors.Match, error) {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(s.index.opts.Concurrency)
+	group.SetLimit(s.opts.Concurrency)
 	found := make([][]vectors.Match, len(s.parts))
 	for i, part := range s.parts {
 		group.Go(func() error {

@@ -19,7 +19,7 @@ type Shortfall struct {
 
 // careful reports whether matches are looked at before the first is yielded.
 func (s *search) careful() bool {
-	return len(s.parts) > 1 || s.index.opts.Repair || s.index.opts.Rescore > 0
+	return len(s.parts) > 1 || s.opts.Repair || s.opts.Rescore > 0
 }
 
 // collected returns all matches: of every part of the filter, rescored and
@@ -29,7 +29,7 @@ func (s *search) collected(ctx context.Context) ([]vectors.Match, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.index.opts.Rescore > 0 {
+	if s.opts.Rescore > 0 {
 		matches = s.rescored(matches)
 	}
 	matches = matches[:min(len(matches), s.want)]
@@ -37,7 +37,7 @@ func (s *search) collected(ctx context.Context) ([]vectors.Match, error) {
 		return matches, nil
 	}
 	fall := Shortfall{TopK: s.want, Found: len(matches)}
-	if s.index.opts.Repair {
+	if s.opts.Repair {
 		fall.Checked = true
 		if matches, fall.Missed, err = s.repaired(ctx, matches); err != nil {
 			return nil, err
@@ -48,8 +48,8 @@ func (s *search) collected(ctx context.Context) ([]vectors.Match, error) {
 }
 
 func (s *search) tell(fall Shortfall) {
-	if fall.Found < fall.TopK && s.index.opts.Shortfall != nil {
-		s.index.opts.Shortfall(fall)
+	if fall.Found < fall.TopK && s.opts.Shortfall != nil {
+		s.opts.Shortfall(fall)
 	}
 }
 
