@@ -83,7 +83,7 @@ func (a *assistant) load(ctx context.Context, s *state) error {
 	if a.line.setsUp {
 		return nil
 	}
-	if err := a.openConversations(ctx); err != nil {
+	if err := a.openBackend(ctx); err != nil {
 		return err
 	}
 	schema, err := a.stores.Vectors.Describe(ctx)

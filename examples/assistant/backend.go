@@ -13,23 +13,49 @@ import (
 	"github.com/genaistore/genaistore/memory/dynamomemory"
 )
 
-// What --backend may be beside memory.
+// What --backend may be.
 const (
-	backendLocal = "local-servers"
-	backendAWS   = "aws"
+	backendMemory = "memory"
+	backendLocal  = "local-servers"
+	backendAWS    = "aws"
 )
 
-// openConversations opens the store of conversations that the command line asks
-// for. On other backends than memory the other three stores stay in memory, and in
-// the state folder: their backends are not wired in yet.
+// openBackend opens the stores that the command line asks for: conversations on
+// DynamoDB, checkpoints on S3. The others stay in memory, and in the state folder:
+// their backends are not wired in yet.
+func (a *assistant) openBackend(ctx context.Context) error {
+	line := a.line
+	if line.Backend == backendMemory {
+		return nil
+	}
+	if line.Backend == backendLocal && line.DynamoDB == "" && line.S3 == "" {
+		return fmt.Errorf("%w: backend %s needs the address of DynamoDB Local or of an S3 server: start them with go -C internal/integration run ./serve dynamodb-local versitygw, and give --dynamodb URL, --s3 URL or both", errUsage, backendLocal)
+	}
+	if err := a.openRegistry(ctx); err != nil {
+		return err
+	}
+	if err := a.openConversations(ctx); err != nil {
+		return err
+	}
+	conversations, checkpoints := "memory", "memory"
+	if a.stores.Memory != a.saved.Memory {
+		conversations = "DynamoDB table " + line.Table
+	}
+	if a.stores.Artifacts != a.saved.Artifacts {
+		checkpoints = "S3"
+	}
+	a.warnf("conversations are in %s, checkpoints in %s; documents and files are in memory and the state folder", conversations, checkpoints)
+	return nil
+}
+
 func (a *assistant) openConversations(ctx context.Context) error {
 	var store *dynamomemory.Store
 	var err error
-	switch a.line.Backend {
-	case backendLocal:
-		store, err = a.localDynamoDB(ctx)
-	case backendAWS:
+	switch {
+	case a.line.Backend == backendAWS:
 		store, err = a.awsDynamoDB(ctx)
+	case a.line.DynamoDB != "":
+		store, err = a.localDynamoDB(ctx)
 	default:
 		return nil
 	}
@@ -37,16 +63,12 @@ func (a *assistant) openConversations(ctx context.Context) error {
 		return err
 	}
 	a.stores.Memory = store
-	a.warnf("conversations are in DynamoDB table %s; documents, checkpoints and files are in memory and the state folder", a.line.Table)
 	return nil
 }
 
 // localDynamoDB makes its table where there is none: it costs nothing.
 func (a *assistant) localDynamoDB(ctx context.Context) (*dynamomemory.Store, error) {
 	line := a.line
-	if line.DynamoDB == "" {
-		return nil, fmt.Errorf("%w: backend %s needs the address of DynamoDB Local: start it with go -C internal/integration run ./serve, and give --dynamodb URL", errUsage, backendLocal)
-	}
 	client := dynamodb.New(dynamodb.Options{
 		Region: "us-east-1", BaseEndpoint: &line.DynamoDB, RetryMaxAttempts: 2,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -87,7 +109,8 @@ func awsClient(ctx context.Context) (*dynamodb.Client, error) {
 
 type setupCommand struct{}
 
-// run makes the table on AWS, or compares the one that is there.
+// run makes the table on AWS, and the bucket if there is to be one, or compares those
+// that are there.
 func (*setupCommand) run(ctx context.Context, a *assistant) error {
 	if a.line.Backend != backendAWS {
 		return fmt.Errorf("%w: backend %s needs no setup", errUsage, a.line.Backend)
@@ -101,5 +124,5 @@ func (*setupCommand) run(ctx context.Context, a *assistant) error {
 		return err
 	}
 	a.printf("table %s is ready; made now: %t\n", a.line.Table, report.Created)
-	return nil
+	return a.setUpRegistry(ctx)
 }

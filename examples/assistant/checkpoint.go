@@ -20,9 +20,11 @@ import (
 )
 
 type checkpointCommand struct {
-	Publish  publishCommand  `cmd:"" help:"Publish the index as the next version and make it production."`
-	List     listCommand     `cmd:"" help:"List the versions."`
-	Rollback rollbackCommand `cmd:"" help:"Go back to the version before and load its index."`
+	Publish  publishCommand           `cmd:"" help:"Publish the index as the next version and make it production."`
+	List     listCommand              `cmd:"" help:"List the versions."`
+	History  checkpointHistoryCommand `cmd:"" help:"Show who moved production, when and why."`
+	Load     checkpointLoadCommand    `cmd:"" help:"Load the index of a version, or of production."`
+	Rollback rollbackCommand          `cmd:"" help:"Go back to the version before and load its index."`
 }
 
 // What a checkpoint is called, and the files in it.

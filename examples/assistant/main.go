@@ -60,6 +60,10 @@ type commandLine struct {
 	State      string `default:".assistant" placeholder:"DIR" help:"Folder that keeps the in-memory stores between commands (${default})."`
 	DynamoDB   string `name:"dynamodb" env:"ASSISTANT_DYNAMODB" placeholder:"URL" help:"Where DynamoDB Local is, for --backend local-servers."`
 	Table      string `env:"ASSISTANT_TABLE" default:"genaistore-assistant" help:"DynamoDB table of the conversations (${default})."`
+	S3         string `name:"s3" env:"ASSISTANT_S3" placeholder:"URL" help:"Where versitygw or another S3 server is, for the checkpoints of --backend local-servers."`
+	S3Key      string `name:"s3-key" env:"ASSISTANT_S3_KEY" default:"genaistoretestaccess" help:"Access key of that server (${default}, as the one that serve starts has it)."`
+	S3Secret   string `name:"s3-secret" env:"ASSISTANT_S3_SECRET" default:"genaistoretestsecret" help:"Its secret."`
+	Bucket     string `env:"ASSISTANT_BUCKET" help:"S3 bucket of the checkpoints; without one --backend aws keeps them in the state folder."`
 	Tenant     string `default:"demo" help:"Tenant of the conversation."`
 	User       string `default:"me" help:"User of the conversation."`
 	Session    string `default:"main" help:"Session of the conversation."`
@@ -68,7 +72,7 @@ type commandLine struct {
 
 	setsUp bool // the command makes what the others need
 
-	Setup      setupCommand      `cmd:"" help:"Make the table that --backend aws needs, or check it."`
+	Setup      setupCommand      `cmd:"" help:"Make the table and the bucket that --backend aws needs, or check them."`
 	Ingest     ingestCommand     `cmd:"" help:"Read documents into the index: Markdown, text, JSON passages."`
 	Ask        askCommand        `cmd:"" help:"Answer one question with sources."`
 	Chat       chatCommand       `cmd:"" help:"Answer questions until the input ends."`
@@ -76,7 +80,7 @@ type commandLine struct {
 	Sessions   sessionsCommand   `cmd:"" help:"List the user's conversations, newest first."`
 	Search     searchCommand     `cmd:"" help:"Search past conversations."`
 	Forget     forgetCommand     `cmd:"" help:"Erase every conversation of the user."`
-	Checkpoint checkpointCommand `cmd:"" help:"Publish, list and roll back versions of the index."`
+	Checkpoint checkpointCommand `cmd:"" help:"Publish, list, load and roll back versions of the index."`
 	Share      shareCommand      `cmd:"" help:"Publish the configuration to a share, or show it."`
 }
 

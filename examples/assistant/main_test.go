@@ -209,7 +209,7 @@ func TestACancelledCommandSavesNothing(t *testing.T) {
 func TestHelpNamesEveryCommand(t *testing.T) {
 	p := newPlayer(t)
 	out := p.ok(t, "--help")
-	for _, name := range []string{"ingest", "ask", "chat", "history", "sessions", "search", "forget", "checkpoint publish", "checkpoint list", "checkpoint rollback", "share publish", "share show"} {
+	for _, name := range []string{"ingest", "ask", "chat", "history", "sessions", "search", "forget", "checkpoint publish", "checkpoint list", "checkpoint history", "checkpoint load", "checkpoint rollback", "share publish", "share show"} {
 		require.Contains(t, out, name)
 	}
 }
