@@ -5,3 +5,5 @@ package vectors
 func dotKernel() kernel { return dotPortable }
 
 func squaresKernel() kernel { return squaresPortable }
+
+func codesKernel() codeKernel { return codeKernel{63, sumsPortable} }

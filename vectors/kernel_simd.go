@@ -27,6 +27,54 @@ func squaresKernel() kernel {
 	return squaresPortable
 }
 
+func codesKernel() codeKernel {
+	switch {
+	case archsimd.X86.AVX512():
+		return codeKernel{127, sumsAVX512}
+	case archsimd.X86.AVX2():
+		return codeKernel{127, sumsAVX2}
+	}
+	return codeKernel{63, sumsPortable}
+}
+
+// The sums of two products of codes fit in 16 bits: 2 * 127 * 127.
+func sumsAVX2(q *queryCodes, rows []uint8, sums []int32) {
+	stride := len(q.codes)
+	ones := archsimd.BroadcastInt16x16(1)
+	for n := range sums {
+		row := rows[n*stride : (n+1)*stride]
+		var s0, s1 archsimd.Int32x8
+		for i := 0; i < stride; i += codeBlock {
+			s0 = s0.Add(codes32(row, i).DotProductPairsSaturated(signed32(q.codes, i)).DotProductPairs(ones))
+			s1 = s1.Add(codes32(row, i+32).DotProductPairsSaturated(signed32(q.codes, i+32)).DotProductPairs(ones))
+		}
+		s := s0.Add(s1)
+		sums[n] = sum4(s.GetLo().Add(s.GetHi()))
+	}
+	archsimd.ClearAVXUpperBits()
+}
+
+func sumsAVX512(q *queryCodes, rows []uint8, sums []int32) {
+	stride := len(q.codes)
+	ones := archsimd.BroadcastInt16x32(1)
+	for n := range sums {
+		row := rows[n*stride : (n+1)*stride]
+		var s0, s1 archsimd.Int32x16
+		i := 0
+		for ; i+2*codeBlock <= stride; i += 2 * codeBlock {
+			s0 = s0.Add(codes64(row, i).DotProductPairsSaturated(signed64(q.codes, i)).DotProductPairs(ones))
+			s1 = s1.Add(codes64(row, i+codeBlock).DotProductPairsSaturated(signed64(q.codes, i+codeBlock)).DotProductPairs(ones))
+		}
+		if i < stride {
+			s0 = s0.Add(codes64(row, i).DotProductPairsSaturated(signed64(q.codes, i)).DotProductPairs(ones))
+		}
+		all := s0.Add(s1)
+		s := all.GetLo().Add(all.GetHi())
+		sums[n] = sum4(s.GetLo().Add(s.GetHi()))
+	}
+	archsimd.ClearAVXUpperBits()
+}
+
 func dotAVX2(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 archsimd.Float32x8
@@ -101,6 +149,27 @@ func load8(v []float32, i int) archsimd.Float32x8 {
 
 func load16(v []float32, i int) archsimd.Float32x16 {
 	return archsimd.LoadFloat32x16((*[16]float32)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(v)), 4*i)))
+}
+
+// The same for codes, whose length is a multiple of codeBlock.
+func codes32(row []uint8, i int) archsimd.Uint8x32 {
+	return archsimd.LoadUint8x32((*[32]uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(row)), i)))
+}
+
+func signed32(q []int8, i int) archsimd.Int8x32 {
+	return archsimd.LoadInt8x32((*[32]int8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(q)), i)))
+}
+
+func codes64(row []uint8, i int) archsimd.Uint8x64 {
+	return archsimd.LoadUint8x64((*[64]uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(row)), i)))
+}
+
+func signed64(q []int8, i int) archsimd.Int8x64 {
+	return archsimd.LoadInt8x64((*[64]int8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(q)), i)))
+}
+
+func sum4(v archsimd.Int32x4) int32 {
+	return v.GetElem(0) + v.GetElem(1) + v.GetElem(2) + v.GetElem(3)
 }
 
 func sum8(v archsimd.Float32x8) float32 {

@@ -37,3 +37,29 @@ func TestSIMDKernelsAgreeWithThePortableOnes(t *testing.T) {
 		}
 	}
 }
+
+func TestSIMDKernelsOfCodesAgree(t *testing.T) {
+	if !archsimd.X86.AVX2() {
+		t.Skip("this processor has no AVX2")
+	}
+	r := rand.New(rand.NewPCG(11, 12))
+	for _, n := range []int{64, 128, 192, 700, 768, 4096} {
+		stride := codeStride(n)
+		rows, sums, wide, want := make([]uint8, 5*stride), make([]int32, 5), make([]int32, 5), make([]int32, 5)
+		for i := range rows {
+			rows[i] = uint8(r.IntN(128))
+		}
+		q, _, _ := newQueryCodes(randomData(r, n), 127)
+		for row := range want {
+			for i, code := range q.codes {
+				want[row] += int32(code) * int32(rows[row*stride+i])
+			}
+		}
+		sumsAVX2(&q, rows, sums)
+		require.Equal(t, want, sums, n)
+		if archsimd.X86.AVX512() {
+			sumsAVX512(&q, rows, wide)
+			require.Equal(t, want, wide, n)
+		}
+	}
+}

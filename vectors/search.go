@@ -37,13 +37,18 @@ func (t *table) selected(sel Selection) (rows []uint32, absent int) {
 
 // search returns the query.TopK rows nearest to query.Vector.
 func (t *table) search(ctx context.Context, query Query) ([]hit, error) {
-	s := search{table: t, ruler: newRuler(t.schema.Metric, query.Vector), k: min(query.TopK, len(t.rows))}
+	s := search{table: t, ruler: newRuler(t.schema.Metric, query.Vector)}
+	candidates := len(t.rows)
 	if !query.Filter.IsZero() {
 		s.rows = t.selectRows("", query.Filter)
-		s.k = min(s.k, len(s.rows))
+		candidates = len(s.rows)
 	}
+	s.k = min(query.TopK, candidates)
 	if s.k == 0 {
 		return nil, nil
+	}
+	if t.stride > 0 && s.k*8 <= candidates { // else there is little to leave out
+		s.sieve = newSieve(s.ruler, codesKernel())
 	}
 	return s.run(ctx)
 }
@@ -53,9 +58,26 @@ func (t *table) search(ctx context.Context, query Query) ([]hit, error) {
 type search struct {
 	table *table
 	ruler ruler
+	sieve *sieve // nil if all rows are measured
 	k     int
 	rows  []uint32 // where a filter selected some, else nil
 }
+
+// A scanner is what one goroutine of a search has to itself.
+type scanner struct {
+	*search
+
+	top     topK
+	sums    [sifted]int32
+	touched float32 // see touch: a sum that nobody reads, so that it is computed
+}
+
+// sifted is how many rows of codes are summed at once, and ahead how many rows
+// that a filter selected are fetched together.
+const (
+	sifted = 64
+	ahead  = 8
+)
 
 // alone is how many floats are better scanned by one goroutine: a tenth of a
 // millisecond, in which others hardly get started.
@@ -66,67 +88,135 @@ func (s *search) run(ctx context.Context) ([]hit, error) {
 	if s.rows != nil {
 		chunks, rows = (len(s.rows)+int(s.table.perSlab)-1)/int(s.table.perSlab), len(s.rows)
 	}
-	heaps := make([]topK, min(chunks, runtime.GOMAXPROCS(0), 1+rows*s.table.dimension/alone))
+	weight := rows * s.table.dimension
+	if s.sieve != nil {
+		weight /= 4
+	}
+	scanners := make([]scanner, min(chunks, runtime.GOMAXPROCS(0), 1+weight/alone))
 	var next atomic.Int64
-	work := func(top *topK) error {
-		*top = topK{hits: make([]hit, 0, s.k), k: s.k}
+	work := func(one *scanner) error {
+		one.search, one.top = s, topK{hits: make([]hit, 0, s.k), k: s.k}
 		for chunk := int(next.Add(1)) - 1; chunk < chunks; chunk = int(next.Add(1)) - 1 {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			s.scan(chunk, top)
+			one.scan(chunk)
 		}
 		return nil
 	}
-	if len(heaps) == 1 {
-		err := work(&heaps[0])
-		return sorted(heaps, s.k), err
+	if len(scanners) == 1 {
+		err := work(&scanners[0])
+		return sorted(scanners, s.k), err
 	}
 	var group errgroup.Group
-	group.SetLimit(len(heaps))
-	for i := range heaps {
-		group.Go(func() error { return work(&heaps[i]) })
+	group.SetLimit(len(scanners))
+	for i := range scanners {
+		group.Go(func() error { return work(&scanners[i]) })
 	}
 	err := group.Wait()
-	return sorted(heaps, s.k), err
+	return sorted(scanners, s.k), err
 }
 
-func (s *search) scan(chunk int, top *topK) {
-	if s.rows == nil {
-		s.scanSlab(uint32(chunk), top)
-		return
-	}
+func (s *scanner) scan(chunk int) {
 	perSlab := int(s.table.perSlab)
-	reach := s.ruler.reach(top.worst())
-	for rows := range slices.Chunk(s.rows[chunk*perSlab:min(len(s.rows), (chunk+1)*perSlab)], ahead) {
+	switch {
+	case s.rows == nil && s.sieve == nil:
+		s.slab(uint32(chunk))
+	case s.rows == nil:
+		s.siftSlab(uint32(chunk))
+	case s.sieve == nil:
+		s.selected(s.rows[chunk*perSlab : min(len(s.rows), (chunk+1)*perSlab)])
+	default:
+		s.siftSelected(s.rows[chunk*perSlab : min(len(s.rows), (chunk+1)*perSlab)])
+	}
+}
+
+// slab measures all rows of a slab. Free rows are measured too, and left out only
+// if they come near.
+func (s *scanner) slab(chunk uint32) {
+	slab, dimension, first := s.table.slabs[chunk], s.table.dimension, chunk*s.table.perSlab
+	reach := s.ruler.reach(s.top.worst())
+	for i, scale := range slab.scale {
+		figure := s.ruler.figure(slab.data[i*dimension:(i+1)*dimension:(i+1)*dimension], scale)
+		if (figure <= reach || !finite(figure)) && slab.keys[i] != "" {
+			reach = s.push(figure, first+uint32(i))
+		}
+	}
+}
+
+// siftSlab is slab for rows with codes.
+func (s *scanner) siftSlab(chunk uint32) {
+	slab, stride, first := s.table.slabs[chunk], s.table.stride, chunk*s.table.perSlab
+	limit := s.sieve.limit(s.ruler.reach(s.top.worst()))
+	for from := 0; from < len(slab.marks); from += sifted {
+		marks := slab.marks[from:min(from+sifted, len(slab.marks))]
+		sums := s.sums[:len(marks)]
+		s.sieve.kernel.sums(&s.sieve.query, slab.codes[from*stride:], sums)
+		for i, sum := range sums {
+			if !s.sieve.far(sum, marks[i], limit) && slab.keys[from+i] != "" {
+				limit = s.measure(first+uint32(from+i), limit)
+			}
+		}
+	}
+}
+
+// selected measures these rows.
+func (s *scanner) selected(all []uint32) {
+	reach := s.ruler.reach(s.top.worst())
+	for rows := range slices.Chunk(all, ahead) {
 		for _, row := range rows {
 			slab, i := s.table.at(row)
-			top.touched += touch(slab.row(i, s.table.dimension))
+			s.touched += touch(slab.row(i, s.table.dimension))
 		}
 		for _, row := range rows {
 			slab, i := s.table.at(row)
 			figure := s.ruler.figure(slab.row(i, s.table.dimension), slab.scale[i])
 			if figure <= reach || !finite(figure) {
-				reach = s.push(top, figure, row)
+				reach = s.push(figure, row)
 			}
 		}
 	}
 }
 
-// ahead is how many rows that a filter selected are fetched together.
-const ahead = 8
-
-// scanSlab is scan for all rows of a slab. Free rows are measured too, and left
-// out only if they come near.
-func (s *search) scanSlab(chunk uint32, top *topK) {
-	slab, dimension, first := s.table.slabs[chunk], s.table.dimension, chunk*s.table.perSlab
-	reach := s.ruler.reach(top.worst())
-	for i, scale := range slab.scale {
-		figure := s.ruler.figure(slab.data[i*dimension:(i+1)*dimension:(i+1)*dimension], scale)
-		if (figure <= reach || !finite(figure)) && slab.keys[i] != "" {
-			reach = s.push(top, figure, first+uint32(i))
+// siftSelected is selected for rows with codes.
+func (s *scanner) siftSelected(all []uint32) {
+	limit, stride := s.sieve.limit(s.ruler.reach(s.top.worst())), s.table.stride
+	for rows := range slices.Chunk(all, ahead) {
+		for _, row := range rows {
+			slab, i := s.table.at(row)
+			codes := slab.codes[i*stride : (i+1)*stride]
+			for ; len(codes) > 0; codes = codes[codeBlock:] {
+				s.sums[0] += int32(codes[0])
+			}
+		}
+		for n, row := range rows {
+			slab, i := s.table.at(row)
+			s.sieve.kernel.sums(&s.sieve.query, slab.codes[i*stride:], s.sums[n:n+1])
+		}
+		for n, row := range rows {
+			slab, i := s.table.at(row)
+			if !s.sieve.far(s.sums[n], slab.marks[i], limit) {
+				limit = s.measure(row, limit)
+			}
 		}
 	}
+}
+
+// measure is what the sieve could not decide.
+func (s *scanner) measure(row uint32, limit float64) float64 {
+	slab, i := s.table.at(row)
+	figure := s.ruler.figure(slab.row(i, s.table.dimension), slab.scale[i])
+	if figure <= s.ruler.reach(s.top.worst()) || !finite(figure) {
+		return s.sieve.limit(s.push(figure, row))
+	}
+	return limit
+}
+
+func (s *scanner) push(figure float64, row uint32) (reach float64) {
+	slab, i := s.table.at(row)
+	distance := s.ruler.distance(figure, slab.row(i, s.table.dimension), slab.scale[i])
+	s.top.push(hit{distance, slab.keys[i], row})
+	return s.ruler.reach(s.top.worst())
 }
 
 // touch asks for all of a row at once. Rows that a filter selects lie apart: a
@@ -143,10 +233,3 @@ func touch(row []float32) (sum float32) {
 }
 
 func finite(x float64) bool { return math.Abs(x) <= math.MaxFloat64 }
-
-func (s *search) push(top *topK, figure float64, row uint32) (reach float64) {
-	slab, i := s.table.at(row)
-	distance := s.ruler.distance(figure, slab.row(i, s.table.dimension), slab.scale[i])
-	top.push(hit{distance, slab.keys[i], row})
-	return s.ruler.reach(top.worst())
-}

@@ -106,7 +106,7 @@ func (s *snapshotWriter) flush() error {
 // Snapshot wrote to r, which ends there. The error matches [ErrCorrupt] if r
 // holds anything else, and is r's own if reading fails; then nothing is changed.
 func (m *InMemory) Restore(r io.Reader) error {
-	in := snapshotReader{r: bufio.NewReaderSize(r, 64<<10), sum: sha256.New()}
+	in := snapshotReader{r: bufio.NewReaderSize(r, 64<<10), sum: sha256.New(), stride: m.stride}
 	schema, t, err := in.snapshot()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: the snapshot ends early: %w", ErrCorrupt, err)
@@ -121,9 +121,10 @@ func (m *InMemory) Restore(r io.Reader) error {
 }
 
 type snapshotReader struct {
-	r   *bufio.Reader
-	sum hash.Hash
-	buf []byte
+	r      *bufio.Reader
+	sum    hash.Hash
+	buf    []byte
+	stride func(Schema) int
 }
 
 // read returns the next n bytes, valid until the next read.
@@ -164,7 +165,7 @@ func (s *snapshotReader) snapshot() (Schema, *table, error) {
 			break
 		}
 		if t == nil && schema.Dimension > 0 {
-			t = newTable(schema)
+			t = newTable(schema, s.stride(schema))
 		}
 		if err := s.vector(schema, t); err != nil {
 			return Schema{}, nil, err

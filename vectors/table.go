@@ -12,6 +12,7 @@ type table struct {
 	schema    Schema
 	dimension int
 	perSlab   uint32 // rows in a full slab
+	stride    int    // codes of a row, 0 if there are none
 	slabs     []*slab
 	rows      map[string]uint32 // by key
 	live      bitset
@@ -25,6 +26,8 @@ type table struct {
 type slab struct {
 	data     []float32
 	scale    []float64 // what makes the row a vector of length 1; 1 if not cosine
+	codes    []uint8   // of the rows, see [sieve]
+	marks    []mark    // of the codes
 	keys     []string  // empty in a free row
 	metadata []Metadata
 	// viewed says that a view reads this slab: writers replace it by a copy.
@@ -35,14 +38,14 @@ type slab struct {
 // its context once a slab.
 const slabFloats = 1 << 18
 
-// newTable returns a table for a schema with a dimension.
-func newTable(s Schema) *table {
+// newTable returns a table for a schema with a dimension, of rows with stride codes.
+func newTable(s Schema, stride int) *table {
 	perSlab := uint32(64)
 	for int(perSlab)*2*s.Dimension <= slabFloats && perSlab < 4096 {
 		perSlab *= 2
 	}
 	return &table{
-		schema: s, dimension: s.Dimension, perSlab: perSlab, rows: make(map[string]uint32),
+		schema: s, dimension: s.Dimension, perSlab: perSlab, stride: stride, rows: make(map[string]uint32),
 		terms: terms{except: s.NonFilterable, keys: make(map[string]*term)},
 	}
 }
@@ -95,6 +98,9 @@ func (t *table) put(v Vector) {
 	if t.schema.Metric == Cosine {
 		s.scale[i] = cosineScale(v.Data)
 	}
+	if t.stride > 0 {
+		s.marks[i] = encodeRow(v.Data, s.scale[i], s.codes[i*t.stride:(i+1)*t.stride])
+	}
 	s.keys[i], s.metadata[i] = v.Key, v.Metadata
 	t.rows[v.Key] = row
 	t.live.add(row)
@@ -110,7 +116,7 @@ func (t *table) grow() uint32 {
 	case len(t.slabs[n-1].keys) == int(t.perSlab):
 		most := int(t.perSlab)
 		t.slabs = append(t.slabs, &slab{
-			data: make([]float32, 0, most*t.dimension), scale: make([]float64, 0, most),
+			data: make([]float32, 0, most*t.dimension), scale: make([]float64, 0, most), codes: make([]uint8, 0, most*t.stride),
 			keys: make([]string, 0, most), metadata: make([]Metadata, 0, most),
 		})
 	}
@@ -119,6 +125,10 @@ func (t *table) grow() uint32 {
 	row := last*t.perSlab + uint32(len(s.keys))
 	s.data = slices.Grow(s.data, t.dimension)[:len(s.data)+t.dimension]
 	s.scale = append(s.scale, 1)
+	if t.stride > 0 {
+		s.codes = slices.Grow(s.codes, t.stride)[:len(s.codes)+t.stride]
+		s.marks = append(s.marks, mark{})
+	}
 	s.keys = append(s.keys, "")
 	s.metadata = append(s.metadata, nil)
 	return row
@@ -128,7 +138,10 @@ func (t *table) grow() uint32 {
 func (t *table) writable(row uint32) (s *slab, i int) {
 	s, i = t.at(row)
 	if s.viewed.Load() {
-		s = &slab{data: slices.Clone(s.data), scale: slices.Clone(s.scale), keys: slices.Clone(s.keys), metadata: slices.Clone(s.metadata)}
+		s = &slab{
+			data: slices.Clone(s.data), scale: slices.Clone(s.scale), codes: slices.Clone(s.codes), marks: slices.Clone(s.marks),
+			keys: slices.Clone(s.keys), metadata: slices.Clone(s.metadata),
+		}
 		t.slabs[row/t.perSlab] = s
 	}
 	return s, i
@@ -149,7 +162,7 @@ func (t *table) compacted() *table {
 	if len(t.free) < 1024 || len(t.free) < len(t.rows) {
 		return t
 	}
-	small := newTable(t.schema)
+	small := newTable(t.schema, t.stride)
 	for row := range t.live.rows() {
 		s, i := t.at(row)
 		small.put(Vector{Key: s.keys[i], Data: s.row(i, t.dimension), Metadata: s.metadata[i]})

@@ -22,9 +22,8 @@ func (h hit) compare(other hit) int {
 
 // topK keeps the k first hits in a heap with the last of them at its root.
 type topK struct {
-	hits    []hit
-	k       int
-	touched float32 // see touch: a sum that nobody reads, so that it is computed
+	hits []hit
+	k    int
 }
 
 // worst is the distance beyond which a hit has no place.
@@ -75,11 +74,11 @@ func (t *topK) down() {
 	}
 }
 
-// sorted returns the k first hits of all heaps.
-func sorted(heaps []topK, k int) []hit {
+// sorted returns the k first hits of all scanners.
+func sorted(scanners []scanner, k int) []hit {
 	var all []hit
-	for _, t := range heaps {
-		all = append(all, t.hits...)
+	for i := range scanners {
+		all = append(all, scanners[i].top.hits...)
 	}
 	slices.SortFunc(all, hit.compare)
 	return all[:min(k, len(all))]

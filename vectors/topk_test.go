@@ -15,16 +15,16 @@ func TestTopKKeepsTheFirstInOrderOfDistanceAndKey(t *testing.T) {
 	for range 500 {
 		n, k := r.IntN(60), 1+r.IntN(20)
 		all := make([]hit, n)
-		heaps := make([]topK, 1+r.IntN(3))
-		for i := range heaps {
-			heaps[i].k = k
+		scanners := make([]scanner, 1+r.IntN(3))
+		for i := range scanners {
+			scanners[i].top.k = k
 		}
 		for i := range all {
 			// Few distances, so that ties are many.
 			all[i] = hit{distance: float64(r.IntN(6)), key: fmt.Sprintf("%02d", r.IntN(1000)), row: uint32(i)}
-			heaps[r.IntN(len(heaps))].push(all[i])
+			scanners[r.IntN(len(scanners))].top.push(all[i])
 		}
-		got := sorted(heaps, k)
+		got := sorted(scanners, k)
 		slices.SortStableFunc(all, hit.compare)
 		require.Len(t, got, min(n, k))
 		for i, h := range got {

@@ -17,46 +17,60 @@ import (
 
 const topK = 10
 
-// A corpus is the same random unit vectors in both stores, one in a hundred of
+// A corpus is the same random unit vectors in all stores, one in a hundred of
 // which a filter selects.
 type corpus struct {
 	flat    []float32
 	index   vectors.InMemory
+	plain   vectors.InMemory // without codes
 	peer    *chromem.Collection
 	queries [][]float32
 	asked   int // queries asked by same
 }
 
 // search returns the variants of an exact search for ten neighbours, after it
-// has checked that they find the same.
+// has checked that all find the same.
 func search(ctx context.Context, n, dimension int) ([]variant, error) {
 	c, err := newCorpus(ctx, n, dimension)
 	if err != nil {
 		return nil, err
 	}
+	hundredth := vectors.Equal("hundredth", "7")
 	for range c.queries {
-		if err := errors.Join(c.same(ctx, nil, vectors.Filter{}), c.same(ctx, map[string]string{"hundredth": "7"}, vectors.Equal("hundredth", "7"))); err != nil {
+		if err := errors.Join(c.same(ctx, nil, vectors.Filter{}), c.same(ctx, map[string]string{"hundredth": "7"}, hundredth)); err != nil {
 			return nil, err
 		}
 	}
-	const chromemAll, chromemFiltered = "chromem-go v0.7.0 QueryEmbedding", "chromem-go, filter of 1 %"
+	ask := func(index vectors.Index, f vectors.Filter) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := c.ask(ctx, index, f); return err }
+	}
+	askPeer := func(where map[string]string) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := c.askPeer(ctx, where); return err }
+	}
+	const chromemAll, chromemFiltered, read = "chromem-go v0.7.0 QueryEmbedding", "chromem-go, filter of 1 %", "read of the same memory"
+	half := vectors.And(vectors.Equal("even", true), vectors.Less("n", float64(n)/10))
+	scan := 4.5
+	if experiment() == "on" {
+		scan = 8
+	}
 	return []variant{
-		{chromemAll, "", func(ctx context.Context) error { _, err := c.askPeer(ctx, nil); return err }},
-		{"vectors.InMemory", chromemAll, func(ctx context.Context) error { _, err := c.ask(ctx, vectors.Filter{}); return err }},
-		{"read of the same memory", chromemAll, func(context.Context) error { return c.read() }},
-		{chromemFiltered, "", func(ctx context.Context) error {
-			_, err := c.askPeer(ctx, map[string]string{"hundredth": "7"})
-			return err
-		}},
-		{"vectors.InMemory, filter of 1 %", chromemFiltered, func(ctx context.Context) error {
-			_, err := c.ask(ctx, vectors.Equal("hundredth", "7"))
-			return err
-		}},
-		{"vectors.InMemory, filter of half and a range", chromemFiltered, func(ctx context.Context) error {
-			_, err := c.ask(ctx, vectors.And(vectors.Equal("even", true), vectors.Less("n", float64(n)/10)))
-			return err
-		}},
+		{name: chromemAll, run: askPeer(nil)},
+		{name: read, run: func(context.Context) error { return c.read() }},
+		{name: "vectors.InMemory without codes", peers: []peer{{chromemAll, scan}, {read, bandwidth()}}, run: ask(&c.plain, vectors.Filter{})},
+		{name: "vectors.InMemory", peers: []peer{{chromemAll, 20}}, run: ask(&c.index, vectors.Filter{})},
+		{name: chromemFiltered, run: askPeer(map[string]string{"hundredth": "7"})},
+		{name: "vectors.InMemory, filter of 1 %", peers: []peer{{chromemFiltered, 100}}, run: ask(&c.index, hundredth)},
+		{name: "vectors.InMemory, filter of half and a range", peers: []peer{{chromemFiltered, 0}}, run: ask(&c.index, half)},
 	}, nil
+}
+
+// bandwidth is what share of the speed of memory a scan is to have: without the
+// experiment it is the processor that a scan waits for.
+func bandwidth() float64 {
+	if experiment() == "on" {
+		return 0.9
+	}
+	return 0
 }
 
 func newCorpus(ctx context.Context, n, dimension int) (*corpus, error) {
@@ -83,7 +97,11 @@ func newCorpus(ctx context.Context, n, dimension int) (*corpus, error) {
 			}
 		}
 	}
+	c.plain.NoCodes = true
 	if _, err := c.index.Put(ctx, sequence, nil); err != nil {
+		return nil, err
+	}
+	if _, err := c.plain.Put(ctx, c.index.List(ctx, &vectors.ListOptions{Fields: vectors.Everything}), nil); err != nil {
 		return nil, err
 	}
 	runtime.GC()
@@ -108,9 +126,9 @@ func unit(r *rand.Rand, dimension int) []float32 {
 
 func (c *corpus) query() []float32 { return c.queries[c.asked%len(c.queries)] }
 
-func (c *corpus) ask(ctx context.Context, f vectors.Filter) ([]vectors.Match, error) {
+func (c *corpus) ask(ctx context.Context, index vectors.Index, f vectors.Filter) ([]vectors.Match, error) {
 	var found []vectors.Match
-	for m, err := range c.index.Query(ctx, vectors.Query{Vector: c.query(), TopK: topK, Filter: f}) {
+	for m, err := range index.Query(ctx, vectors.Query{Vector: c.query(), TopK: topK, Filter: f}) {
 		if err != nil {
 			return nil, err
 		}
@@ -123,23 +141,25 @@ func (c *corpus) askPeer(ctx context.Context, where map[string]string) ([]chrome
 	return c.peer.QueryEmbedding(ctx, c.query(), topK, where, nil)
 }
 
-// same checks that both find the same vectors at the same distance.
+// same checks that all find the same vectors at the same distance.
 func (c *corpus) same(ctx context.Context, where map[string]string, f vectors.Filter) error {
 	c.asked++
 	want, err := c.askPeer(ctx, where)
 	if err != nil {
 		return err
 	}
-	got, err := c.ask(ctx, f)
-	if err != nil {
-		return err
-	}
-	if len(got) != topK || len(want) != topK {
-		return fmt.Errorf("%d and %d results, want %d", len(got), len(want), topK)
-	}
-	for i, m := range got {
-		if similarity := 1 - m.Distance; m.Key != want[i].ID || math.Abs(similarity-float64(want[i].Similarity)) > 1e-5 {
-			return fmt.Errorf("result %d is %s at %v, of the peer %s at %v", i, m.Key, similarity, want[i].ID, want[i].Similarity)
+	for _, index := range []vectors.Index{&c.index, &c.plain} {
+		got, err := c.ask(ctx, index, f)
+		if err != nil {
+			return err
+		}
+		if len(got) != topK || len(want) != topK {
+			return fmt.Errorf("%d and %d results, want %d", len(got), len(want), topK)
+		}
+		for i, m := range got {
+			if similarity := 1 - m.Distance; m.Key != want[i].ID || math.Abs(similarity-float64(want[i].Similarity)) > 1e-5 {
+				return fmt.Errorf("result %d is %s at %v, of the peer %s at %v", i, m.Key, similarity, want[i].ID, want[i].Similarity)
+			}
 		}
 	}
 	return nil
