@@ -13,7 +13,12 @@ import (
 	"github.com/genaistore/genaistore/internal/integration/servers"
 )
 
-func TestMain(m *testing.M) { servers.Main(m) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv(victimVariable); what != "" {
+		os.Exit(die(what))
+	}
+	servers.Main(m)
+}
 
 // A gap that nothing checks could close, or turn into something else, unseen.
 func TestEveryKnownGapIsChecked(t *testing.T) {
