@@ -2,7 +2,10 @@ package s3index_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"log"
 
 	"github.com/genaistore/genaistore/internal/awsfake"
@@ -120,4 +123,46 @@ func exampleIndex(ctx context.Context) (*s3index.Index, error) {
 		vectors.Vector{Key: "cars", Data: []float32{0, 0, 1}, Metadata: vectors.Metadata{"year": 2025}},
 	), nil)
 	return index, err
+}
+
+// A load that stops is resumed from the cursor that it saved last.
+func ExampleIndex_Load() {
+	ctx := context.Background()
+	index, err := exampleIndex(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	disk := errors.New("the disk is away")
+	source := func(from int64, end error) iter.Seq2[vectors.Vector, error] {
+		return func(yield func(vectors.Vector, error) bool) {
+			for n := from; n < 1200; n++ {
+				if end != nil && n == 700 {
+					yield(vectors.Vector{}, end)
+					return
+				}
+				if !yield(vectors.Vector{Key: fmt.Sprint("doc-", n), Data: []float32{1, float32(n), 0}}, nil) {
+					return
+				}
+			}
+		}
+	}
+	var saved []byte // a file, an item or an object
+	save := func(_ context.Context, c s3index.Cursor) (err error) {
+		saved, err = json.Marshal(c)
+		return err
+	}
+	_, err = index.Load(ctx, func(from int64) iter.Seq2[vectors.Vector, error] { return source(from, disk) }, &s3index.LoadOptions{Save: save})
+	fmt.Println(err)
+
+	var from s3index.Cursor
+	if err := json.Unmarshal(saved, &from); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("resumed at", from.Next)
+	end, err := index.Load(ctx, func(from int64) iter.Seq2[vectors.Vector, error] { return source(from, nil) }, &s3index.LoadOptions{From: from, Save: save})
+	fmt.Println(end.Done, "of", end.Next, "stored:", err)
+	// Output:
+	// load knowledge/docs: the disk is away
+	// resumed at 700
+	// 1200 of 1200 stored: <nil>
 }

@@ -31,10 +31,7 @@ func (x *Index) Put(ctx context.Context, seq iter.Seq2[vectors.Vector, error], o
 	if err != nil || seq == nil {
 		return vectors.Report{}, x.wrap("put", err)
 	}
-	p := &load{
-		index: x, opts: opts.WithDefaults(), schema: schema, spent: &spent, most: batchVectors,
-		underWay: min(putsUnderWay, x.opts.Concurrency), size: 64 << 10,
-	}
+	p := x.newLoad(schema, opts.WithDefaults(), &spent)
 	err = p.run(ctx, seq)
 	report := p.reported()
 	if rejected := report.Err(); rejected != nil {
@@ -46,7 +43,14 @@ func (x *Index) Put(ctx context.Context, seq iter.Seq2[vectors.Vector, error], o
 	return report, x.wrap("put", err)
 }
 
-// A load is one call of Put. It runs in the goroutine of its caller, but for the
+func (x *Index) newLoad(schema vectors.Schema, opts vectors.PutOptions, spent *meter.Meter) *load {
+	return &load{
+		index: x, opts: opts, schema: schema, spent: spent, most: batchVectors,
+		underWay: min(putsUnderWay, x.opts.Concurrency), size: 64 << 10,
+	}
+}
+
+// A load is one call of Put or Load. It runs in the goroutine of its caller, but for the
 // requests.
 type load struct {
 	index    *Index
@@ -55,6 +59,8 @@ type load struct {
 	spent    *meter.Meter
 	underWay int
 
+	ledger  *ledger // nil for a Put
+	taken   int64   // vectors of the sequence
 	batch   *batch
 	size    int // what the next batch is expected to take
 	most    int // vectors of a batch; less once the service was short of capacity
@@ -70,6 +76,7 @@ func (p *load) run(ctx context.Context, seq iter.Seq2[vectors.Vector, error]) er
 	launch := func(b *batch) {
 		s := &sending{index: p.index, batch: b, skipEqual: p.opts.SkipEqual}
 		p.flying = append(p.flying, b)
+		p.ledger.launched(b, p.taken)
 		group.Go(func() error {
 			s.run(ctx)
 			p.settled <- s
@@ -78,7 +85,10 @@ func (p *load) run(ctx context.Context, seq iter.Seq2[vectors.Vector, error]) er
 	}
 	err := p.takeAll(ctx, seq, launch)
 	for len(p.flying) > 0 {
-		err = first(err, p.settle(<-p.settled))
+		err = first(err, p.settle(ctx, <-p.settled))
+	}
+	if err == nil {
+		err = p.ledger.finish(ctx, p.taken)
 	}
 	return first(err, group.Wait())
 }
@@ -104,6 +114,8 @@ func (p *load) takeAll(ctx context.Context, seq iter.Seq2[vectors.Vector, error]
 			if err != nil {
 				return err
 			}
+			p.taken++
+			p.ledger.took(v.Key)
 			continue
 		}
 		return first(err, p.flush(ctx, launch)) // what came before it is stored
@@ -114,8 +126,8 @@ func (p *load) takeAll(ctx context.Context, seq iter.Seq2[vectors.Vector, error]
 func (p *load) take(ctx context.Context, v vectors.Vector, launch func(*batch)) error {
 	normal, err := p.schema.Checked(v)
 	if err != nil {
-		p.report.Rejected = append(p.report.Rejected, vectors.Rejection{Key: v.Key, Err: err})
-		return nil //nolint:nilerr // the report has it
+		p.refuse(v.Key, err)
+		return nil
 	}
 	for {
 		if p.batch == nil {
@@ -128,7 +140,7 @@ func (p *load) take(ctx context.Context, v vectors.Vector, launch func(*batch)) 
 			return nil
 		}
 		if len(p.batch.keys) == 0 {
-			p.report.Rejected = append(p.report.Rejected, vectors.Rejection{Key: v.Key, Err: tooLarge(p.index.opts.BodyBytes)})
+			p.refuse(v.Key, tooLarge(p.index.opts.BodyBytes))
 			return nil
 		}
 		if err := p.flush(ctx, launch); err != nil {
@@ -137,14 +149,20 @@ func (p *load) take(ctx context.Context, v vectors.Vector, launch func(*batch)) 
 	}
 }
 
+// refuse rejects a vector that is not sent.
+func (p *load) refuse(key string, err error) {
+	p.report.Rejected = append(p.report.Rejected, vectors.Rejection{Key: key, Err: err})
+	p.ledger.refused(key, err)
+}
+
 // flush sends the batch once it may go: when there is room, no batch with one of
 // its keys is under way, since the last must win, and the governor lets it.
 func (p *load) flush(ctx context.Context, launch func(*batch)) error {
 	if p.batch == nil || len(p.batch.keys) == 0 {
 		return ctx.Err()
 	}
-	for len(p.settled) > 0 || len(p.flying) >= p.underWay || slices.ContainsFunc(p.flying, p.batch.meets) {
-		if err := p.settle(<-p.settled); err != nil {
+	for len(p.settled) > 0 || len(p.flying) >= p.underWay || p.ledger.full() || slices.ContainsFunc(p.flying, p.batch.meets) {
+		if err := p.settle(ctx, <-p.settled); err != nil {
 			return err
 		}
 	}
@@ -163,7 +181,7 @@ func (p *load) flush(ctx context.Context, launch func(*batch)) error {
 }
 
 // settle adds what became of a batch to the report.
-func (p *load) settle(s *sending) error {
+func (p *load) settle(ctx context.Context, s *sending) error {
 	p.flying = slices.DeleteFunc(p.flying, func(b *batch) bool { return b == s.batch })
 	p.report.Done += s.done
 	p.report.Skipped += s.skipped
@@ -174,7 +192,7 @@ func (p *load) settle(s *sending) error {
 	if s.err == nil && p.opts.Progress != nil {
 		p.opts.Progress(p.reported())
 	}
-	return s.err
+	return first(s.err, p.ledger.settled(ctx, s))
 }
 
 // reported returns a copy of the report so far.
