@@ -7,12 +7,14 @@ import (
 	"log"
 
 	"google.golang.org/adk/v2/agent"
+	"google.golang.org/adk/v2/artifact"
 	"google.golang.org/adk/v2/model"
 	"google.golang.org/adk/v2/runner"
 	"google.golang.org/adk/v2/session"
 	"google.golang.org/genai"
 
 	"github.com/genaistore/genaistore/adapters/adk"
+	"github.com/genaistore/genaistore/artifacts"
 	"github.com/genaistore/genaistore/memory"
 )
 
@@ -59,4 +61,38 @@ func Example() {
 	// counter: I know 1 events.
 	// user: What do you know?
 	// counter: I know 3 events.
+}
+
+// What agents save are versions in an artifacts.Store: with package s3artifacts they are
+// in a bucket, and two agents that save at once do not overwrite each other.
+func ExampleNewArtifacts() {
+	ctx := context.Background()
+	store := &artifacts.InMemory{}
+	service := adk.NewArtifacts(store, &adk.ArtifactOptions{Tenant: "acme"})
+	for _, text := range []string{"draft", "final"} {
+		saved, err := service.Save(ctx, &artifact.SaveRequest{
+			AppName: "travel", UserID: "ada", SessionID: "s1", FileName: "plan.md", Part: genai.NewPartFromText(text),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("saved version", saved.Version)
+	}
+	loaded, err := service.Load(ctx, &artifact.LoadRequest{AppName: "travel", UserID: "ada", SessionID: "s1", FileName: "plan.md"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(loaded.Part.Text)
+
+	// All that a user saved is erased with one call.
+	gone, err := artifacts.Forget(ctx, store, "acme", "ada")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(gone, "versions erased")
+	// Output:
+	// saved version 1
+	// saved version 2
+	// final
+	// 2 versions erased
 }

@@ -1,5 +1,6 @@
 // Package adk keeps the sessions of agents built with the Agent Development Kit for
-// Go (google.golang.org/adk/v2) in a memory.Store.
+// Go (google.golang.org/adk/v2) in a memory.Store, and their artifacts in an
+// artifacts.Store.
 //
 // It has the name of its folder, so that an import needs no alias; no package of the
 // kit itself is called adk.

@@ -9,12 +9,14 @@ import (
 	"log"
 
 	"google.golang.org/adk/agent"
+	"google.golang.org/adk/artifact"
 	"google.golang.org/adk/model"
 	"google.golang.org/adk/runner"
 	"google.golang.org/adk/session"
 	"google.golang.org/genai"
 
 	"github.com/genaistore/genaistore/adapters/adkv1"
+	"github.com/genaistore/genaistore/artifacts"
 	"github.com/genaistore/genaistore/memory"
 )
 
@@ -61,4 +63,38 @@ func Example() {
 	// counter: I know 1 events.
 	// user: What do you know?
 	// counter: I know 3 events.
+}
+
+// What agents save are versions in an artifacts.Store: with package s3artifacts they are
+// in a bucket, and two agents that save at once do not overwrite each other.
+func ExampleNewArtifacts() {
+	ctx := context.Background()
+	store := &artifacts.InMemory{}
+	service := adkv1.NewArtifacts(store, &adkv1.ArtifactOptions{Tenant: "acme"})
+	for _, text := range []string{"draft", "final"} {
+		saved, err := service.Save(ctx, &artifact.SaveRequest{
+			AppName: "travel", UserID: "ada", SessionID: "s1", FileName: "plan.md", Part: genai.NewPartFromText(text),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("saved version", saved.Version)
+	}
+	loaded, err := service.Load(ctx, &artifact.LoadRequest{AppName: "travel", UserID: "ada", SessionID: "s1", FileName: "plan.md"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(loaded.Part.Text)
+
+	// All that a user saved is erased with one call.
+	gone, err := artifacts.Forget(ctx, store, "acme", "ada")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(gone, "versions erased")
+	// Output:
+	// saved version 1
+	// saved version 2
+	// final
+	// 2 versions erased
 }

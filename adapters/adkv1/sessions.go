@@ -1,10 +1,11 @@
 // Code generated from ../adk/sessions.go by go test -update; DO NOT EDIT.
 
 // Package adkv1 keeps the sessions of agents built with the Agent Development Kit for
-// Go, version 1 (google.golang.org/adk), in a memory.Store.
+// Go, version 1 (google.golang.org/adk), in a memory.Store, and their artifacts in an
+// artifacts.Store.
 //
-// It is package adk for the other major version of the kit. Each reads the sessions
-// that the other has written, but for what version 1 has no field for.
+// It is package adk for the other major version of the kit. Each reads what the
+// other has written, but for what version 1 has no field for.
 package adkv1
 
 import (

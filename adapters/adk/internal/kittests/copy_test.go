@@ -22,7 +22,6 @@ import (
 const (
 	kit = "google.golang.org/adk/v2"
 
-	patched = "session/service.go"
 	// added is the test file that each package under test gets, oursFolder the
 	// folder of the copy of package ours.
 	added      = "zz_ours_test.go"
@@ -33,10 +32,13 @@ const (
 		constructor + "\tif Override != nil {\n\t\treturn Override()\n\t}\n"
 )
 
-// patch puts the hook into the kit's constructor.
+// patched are the files with the kit's constructors, of sessions and of artifacts.
+func patched() []string { return []string{"session/service.go", "artifact/inmemory.go"} }
+
+// patch puts the hook into one of the kit's constructors.
 func patch(source []byte) ([]byte, error) {
 	if n := strings.Count(string(source), constructor); n != 1 {
-		return nil, fmt.Errorf("%s has %d constructors to patch, not one", patched, n)
+		return nil, fmt.Errorf("%d constructors to patch, not one", n)
 	}
 	return []byte(strings.Replace(string(source), constructor, hook, 1)), nil
 }
@@ -47,18 +49,18 @@ func switchOn(pkg string) []byte {
 	return fmt.Appendf(nil, `package %s_test
 
 import (
+	"%s/artifact"
 	"%s/session"
 	ours "%s/%s"
 )
 
 func init() {
-	service, err := ours.Maker()
-	if err != nil {
+	var err error
+	if session.Override, artifact.Override, err = ours.Makers(); err != nil {
 		panic(err)
 	}
-	session.Override = service
 }
-`, pkg, kit, kit, oursFolder)
+`, pkg, kit, kit, kit, oursFolder)
 }
 
 // A module as the go command knows it.
@@ -92,7 +94,7 @@ func copyKit(m module, sum, to string) (packages []string, err error) {
 			return nil, err
 		}
 	}
-	if packages, err = usesSessions(os.DirFS(m.Dir)); err != nil {
+	if packages, err = usesServices(os.DirFS(m.Dir)); err != nil {
 		return nil, err
 	}
 	if err := change(to, m.Dir, packages); err != nil {
@@ -118,16 +120,18 @@ func copyFiles(to string, from fs.FS) error {
 	})
 }
 
-// usesSessions returns the folders whose tests keep sessions in the constructor's
-// service, but for the one of the constructor, whose tests are about it.
-func usesSessions(kit fs.FS) (folders []string, err error) {
+// usesServices returns the folders whose tests keep sessions or artifacts in the
+// services of the constructors, but for the one of sessions, whose tests are about the
+// kit's own. The one of artifacts runs the kit's suite.
+func usesServices(kit fs.FS) (folders []string, err error) {
 	err = fs.WalkDir(kit, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") {
 			return err
 		}
 		source, err := fs.ReadFile(kit, name)
 		folder := filepath.Dir(name)
-		if strings.Contains(string(source), "session.InMemoryService()") && folder != filepath.Dir(patched) && !slices.Contains(folders, folder) {
+		uses := strings.Contains(string(source), "session.InMemoryService()") || strings.Contains(string(source), "artifact.InMemoryService()")
+		if uses && folder != "session" && !slices.Contains(folders, folder) {
 			folders = append(folders, folder)
 		}
 		return err
@@ -137,15 +141,17 @@ func usesSessions(kit fs.FS) (folders []string, err error) {
 
 // change writes all that the copy has and the kit has not.
 func change(to, from string, packages []string) error {
-	source, err := os.ReadFile(filepath.Join(from, patched))
-	if err != nil {
-		return err
-	}
-	if source, err = patch(source); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(to, patched), source, 0o644); err != nil {
-		return err
+	for _, name := range patched() {
+		source, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			return err
+		}
+		if source, err = patch(source); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := os.WriteFile(filepath.Join(to, name), source, 0o644); err != nil {
+			return err
+		}
 	}
 	for _, folder := range packages {
 		pkg, err := packageName(filepath.Join(to, folder))
@@ -185,12 +191,8 @@ func packageName(folder string) (string, error) {
 // verify holds the copy to the module's checksum, with the patch and the added files
 // undone: every other file of the kit is there, byte for byte, and nothing else.
 func verify(m module, sum, copied string, packages []string) error {
-	original, err := os.ReadFile(filepath.Join(m.Dir, patched))
-	if err != nil {
-		return err
-	}
 	var files []string
-	err = filepath.WalkDir(copied, func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(copied, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -206,8 +208,8 @@ func verify(m module, sum, copied string, packages []string) error {
 	}
 	got, err := dirhash.Hash1(files, func(name string) (io.ReadCloser, error) {
 		name = strings.TrimPrefix(name, m.Path+"@"+m.Version+"/")
-		if name == patched {
-			return io.NopCloser(strings.NewReader(string(original))), nil
+		if slices.Contains(patched(), name) {
+			return os.Open(filepath.Join(m.Dir, name))
 		}
 		return os.Open(filepath.Join(copied, name))
 	})
@@ -221,7 +223,8 @@ func verify(m module, sum, copied string, packages []string) error {
 func TestACopyThatDiffersIsFound(t *testing.T) {
 	from := t.TempDir()
 	for name, source := range map[string]string{
-		patched: "package session\n\n" + constructor + "\treturn nil\n}\n", "session/service_test.go": "package session\n\nvar _ = session.InMemoryService()\n",
+		"session/service.go": "package session\n\n" + constructor + "\treturn nil\n}\n", "session/service_test.go": "package session\n\nvar _ = session.InMemoryService()\n",
+		"artifact/inmemory.go": "package artifact\n\n" + constructor + "\treturn nil\n}\n", "artifact/inmemory_test.go": "package artifact_test\n\nvar _ = artifact.InMemoryService()\n",
 		"runner/runner.go": "package runner\n", "runner/runner_test.go": "package runner_test\n\nvar _ = session.InMemoryService()\n", "tool/tool_test.go": "package tool\n",
 	} {
 		require.NoError(t, os.MkdirAll(filepath.Join(from, filepath.Dir(name)), 0o755))
@@ -242,13 +245,13 @@ func TestACopyThatDiffersIsFound(t *testing.T) {
 			for range 2 {
 				packages, err := copyKit(m, sum, to)
 				require.NoError(t, err)
-				require.Equal(t, []string{"runner"}, packages)
+				require.Equal(t, []string{"artifact", "runner"}, packages)
 			}
 			source, err := os.ReadFile(filepath.Join(to, "runner", added))
 			require.NoError(t, err)
 			require.Contains(t, string(source), "package runner_test\n")
 			require.NoError(t, spoil(to))
-			require.ErrorContains(t, verify(m, sum, to, []string{"runner"}), "not the kit")
+			require.ErrorContains(t, verify(m, sum, to, []string{"artifact", "runner"}), "not the kit")
 		})
 	}
 	_, err = patch([]byte("package session\n"))

@@ -16,9 +16,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/adapters/adk/internal/kittests/ours"
+	"github.com/genaistore/genaistore/artifacts/s3artifacts"
 	"github.com/genaistore/genaistore/internal/integration/servers"
 	"github.com/genaistore/genaistore/memory/dynamomemory"
 )
@@ -29,7 +31,7 @@ const (
 
 	// passes and packages are what version of the kit has on its own service, so that
 	// tests that stop to run are noticed.
-	version, passes, packages = "v2.2.0", 1431, 20
+	version, passes, packages = "v2.2.0", 1519, 23
 )
 
 // Servers run where there is no network but the loopback, so all that needs another
@@ -51,7 +53,12 @@ func stores(fallback string) []string {
 // serve starts what a store needs, and says in the environment where it is.
 func serve(t *testing.T, store string) {
 	t.Helper()
-	if store != ours.DynamoDB {
+	switch store {
+	case ours.S3:
+		serveS3(t)
+		return
+	case ours.DynamoDB:
+	default:
 		return
 	}
 	client := servers.DynamoDBLocal(t)
@@ -63,17 +70,48 @@ func serve(t *testing.T, store string) {
 		require.NoError(t, err)
 	})
 	opts := client.Options()
-	credentials, err := opts.Credentials.Retrieve(t.Context())
+	t.Setenv(ours.EnvTable, table)
+	say(t, opts.BaseEndpoint, opts.Region, opts.Credentials)
+}
+
+func serveS3(t *testing.T) {
+	t.Helper()
+	client := servers.Versitygw(t)
+	bucket := servers.Unique(t, "kit")
+	opts := client.Options()
+	_, err := s3artifacts.EnsureBucket(t.Context(), client, bucket, &s3artifacts.BucketOptions{Region: opts.Region, Unversioned: true})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		for pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket}); pages.HasMorePages(); { //nolint:forbidigo // what is listed is deleted
+			page, err := pages.NextPage(ctx)
+			require.NoError(t, err)
+			for _, o := range page.Contents {
+				_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: o.Key})
+				require.NoError(t, err)
+			}
+		}
+		_, err := client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &bucket})
+		require.NoError(t, err)
+	})
+	t.Setenv(ours.EnvBucket, bucket)
+	say(t, opts.BaseEndpoint, opts.Region, opts.Credentials)
+}
+
+// say puts into the environment how a server is reached.
+func say(t *testing.T, endpoint *string, region string, provider aws.CredentialsProvider) {
+	t.Helper()
+	credentials, err := provider.Retrieve(t.Context())
 	require.NoError(t, err)
 	for name, value := range map[string]string{
-		ours.EnvTable: table, ours.EnvEndpoint: aws.ToString(opts.BaseEndpoint), "AWS_REGION": opts.Region,
+		ours.EnvEndpoint: aws.ToString(endpoint), "AWS_REGION": region,
 		"AWS_ACCESS_KEY_ID": credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": credentials.SecretAccessKey, "AWS_SESSION_TOKEN": credentials.SessionToken,
 	} {
 		t.Setenv(name, value)
 	}
 }
 
-// All tests of the kit pass on our sessions that pass on its own.
+// All tests of the kit pass on our sessions and artifacts that pass on its own.
 func TestKit(t *testing.T) {
 	names := stores("")
 	if len(names) == 0 {
@@ -90,7 +128,7 @@ func TestKit(t *testing.T) {
 			serve(t, store)
 			got, calls := kit.run(t, store)
 			apart := map[string]string{}
-			if store != ours.Memory {
+			if store == ours.DynamoDB || store == ours.Slow {
 				apart = hasty()
 			}
 			for _, failed := range got.failed() {

@@ -1,4 +1,5 @@
-// Package ours makes the services that the kit's own tests keep their sessions in.
+// Package ours makes the services that the kit's own tests keep their sessions and
+// artifacts in.
 // It is built twice: here, and as a copy in the module of the kit, whose tests import
 // it. So it imports nothing internal.
 package ours
@@ -7,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"google.golang.org/adk/v2/artifact"
 	"google.golang.org/adk/v2/session"
 
 	"github.com/genaistore/genaistore/adapters/adk"
@@ -21,29 +23,40 @@ const (
 	EnvCalls = "GENAISTORE_KIT_CALLS"
 )
 
-// Maker returns a function that makes services without sessions, or nil where the
-// environment names no store.
-func Maker() (func() session.Service, error) {
+// Makers return functions that make services without sessions, and without artifacts,
+// or nil where the environment names no store.
+func Makers() (sessions func() session.Service, files func() artifact.Service, err error) {
 	name := os.Getenv(EnvStore)
 	if name == "" {
-		return nil, nil //nolint:nilnil // the kit then makes its own
+		return nil, nil, nil // the kit then makes its own
 	}
 	folder, err := os.Getwd()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	open, err := Open(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	openArtifacts, err := OpenArtifacts(name)
+	if err != nil {
+		return nil, nil, err
 	}
 	calls, err := os.OpenFile(os.Getenv(EnvCalls), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func() session.Service {
-		// A line that is missing is found by who counts them.
-		_, _ = fmt.Fprintln(calls, folder)
+	// A line that is missing is found by who counts them.
+	made := func() { _, _ = fmt.Fprintln(calls, folder) }
+	sessions = func() session.Service {
+		made()
 		store, tenant := open()
 		return adk.NewSessions(store, &adk.SessionOptions{Tenant: tenant})
-	}, nil
+	}
+	files = func() artifact.Service {
+		made()
+		store, tenant := openArtifacts()
+		return adk.NewArtifacts(store, &adk.ArtifactOptions{Tenant: tenant})
+	}
+	return sessions, files, nil
 }
