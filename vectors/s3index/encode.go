@@ -33,7 +33,7 @@ func appendFloats(out []byte, data []float32) []byte {
 
 // A request is the body of a request other than PutVectors.
 type request struct {
-	IndexName        string          `json:"indexName"`
+	IndexName        string          `json:"indexName,omitempty"`
 	VectorBucketName string          `json:"vectorBucketName"`
 	Keys             []string        `json:"keys,omitempty"`
 	QueryVector      *queryVector    `json:"queryVector,omitempty"`
@@ -48,6 +48,7 @@ type request struct {
 	ReturnMetadata   bool            `json:"returnMetadata,omitempty"`
 	ReturnDistance   bool            `json:"returnDistance,omitempty"`
 	IndexMode        Mode            `json:"indexMode,omitempty"`
+	DefaultIndexMode Mode            `json:"defaultIndexMode,omitempty"`
 }
 
 type queryVector struct {

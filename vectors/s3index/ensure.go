@@ -3,7 +3,6 @@ package s3index
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,8 +16,8 @@ import (
 	"github.com/genaistore/genaistore/vectors"
 )
 
-// AdminClient is what [EnsureBucket], [EnsureIndex] and [UpdateMode] ask of S3
-// Vectors. *s3vectors.Client implements it.
+// AdminClient is what [EnsureBucket], [EnsureIndex], [UpdateMode] and
+// [UpdateDefaultMode] ask of S3 Vectors. *s3vectors.Client implements it.
 type AdminClient interface {
 	CreateVectorBucket(ctx context.Context, in *s3vectors.CreateVectorBucketInput, opts ...func(*s3vectors.Options)) (*s3vectors.CreateVectorBucketOutput, error)
 	GetVectorBucket(ctx context.Context, in *s3vectors.GetVectorBucketInput, opts ...func(*s3vectors.Options)) (*s3vectors.GetVectorBucketOutput, error)
@@ -254,34 +253,4 @@ func ensureTags(ctx context.Context, client AdminClient, arn string, tags map[st
 		return err
 	})
 	return slices.Sorted(maps.Keys(missing)), err
-}
-
-// UpdateMode changes when the index evaluates filters. Back to [Classic] is
-// possible only in buckets made before 2026-09-30.
-func UpdateMode(ctx context.Context, client AdminClient, bucket, index string, mode Mode) error {
-	err := validateNames(bucket, index)
-	if err == nil && mode != Classic && mode != Enhanced {
-		err = fmt.Errorf("%w: mode %q: %q or %q", vectors.ErrInvalid, mode, Classic, Enhanced)
-	}
-	if err == nil {
-		err = updateMode(ctx, client, request{IndexName: index, VectorBucketName: bucket, IndexMode: mode})
-	}
-	if err != nil {
-		return fmt.Errorf("update mode of %s/%s: %w", bucket, index, err)
-	}
-	return nil
-}
-
-// updateMode makes another request of one that the client has: it signs what is
-// sent, whatever it is called.
-func updateMode(ctx context.Context, client AdminClient, r request) error {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	e := &exchange{path: "/UpdateIndexMode", body: body, reply: func([]byte) error { return nil }}
-	return exchanged(ctx, e, func(option func(*s3vectors.Options)) error {
-		_, err := client.GetIndex(ctx, &s3vectors.GetIndexInput{VectorBucketName: &r.VectorBucketName, IndexName: &r.IndexName}, option)
-		return err
-	})
 }

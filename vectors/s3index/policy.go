@@ -52,7 +52,7 @@ func Policy(access Access, indexARN, kmsKey string) (string, error) {
 }
 
 // AdminPolicy returns the IAM policy, as JSON, of a role that runs [EnsureBucket],
-// [EnsureIndex] and [UpdateMode] for the index indexARN and its bucket: the calls
+// [EnsureIndex], [UpdateMode] and [UpdateDefaultMode] for the index indexARN and its bucket: the calls
 // of [AdminClient] and no access to vectors. kmsKey is as in [Policy].
 func AdminPolicy(indexARN, kmsKey string) (string, error) {
 	index, err := parseIndex(indexARN)
@@ -65,7 +65,7 @@ func AdminPolicy(indexARN, kmsKey string) (string, error) {
 	bucket, _, _ := strings.Cut(indexARN, "/index/")
 	tags := []string{"s3vectors:ListTagsForResource", "s3vectors:TagResource"}
 	statements := []statement{
-		{Sid: "Bucket", Effect: "Allow", Action: append([]string{"s3vectors:CreateVectorBucket", "s3vectors:GetVectorBucket"}, tags...), Resource: []string{bucket}},
+		{Sid: "Bucket", Effect: "Allow", Action: append([]string{"s3vectors:CreateVectorBucket", "s3vectors:GetVectorBucket", "s3vectors:PutVectorBucketDefaultIndexMode"}, tags...), Resource: []string{bucket}},
 		{Sid: "Index", Effect: "Allow", Action: append([]string{"s3vectors:CreateIndex", "s3vectors:GetIndex", "s3vectors:UpdateIndexMode"}, tags...), Resource: []string{indexARN}},
 	}
 	return policyText(append(statements, keyStatements(index, kmsKey)...))
