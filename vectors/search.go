@@ -69,6 +69,7 @@ type scanner struct {
 
 	top     topK
 	sums    [sifted]int32
+	near    [sifted]uint8
 	touched float32 // see touch: a sum that nobody reads, so that it is computed
 }
 
@@ -166,7 +167,7 @@ func (s *scanner) selected(all []uint32) {
 	for rows := range slices.Chunk(all, ahead) {
 		for _, row := range rows {
 			slab, i := s.table.at(row)
-			s.touched += touch(slab.row(i, s.table.dimension))
+			s.touched += touch(slab.row(i, s.table.dimension), 16)
 		}
 		for _, row := range rows {
 			slab, i := s.table.at(row)
@@ -181,22 +182,25 @@ func (s *scanner) selected(all []uint32) {
 // siftSelected is selected for rows with codes.
 func (s *scanner) siftSelected(all []uint32) {
 	limit, stride := s.sieve.limit(s.ruler.reach(s.top.worst())), s.table.stride
-	for rows := range slices.Chunk(all, ahead) {
+	for rows := range slices.Chunk(all, sifted) {
 		for _, row := range rows {
 			slab, i := s.table.at(row)
-			codes := slab.codes[i*stride : (i+1)*stride]
-			for ; len(codes) > 0; codes = codes[codeBlock:] {
-				s.sums[0] += int32(codes[0])
-			}
+			s.touched += touch(slab.codes[i*stride:(i+1)*stride], 64)
 		}
 		for n, row := range rows {
 			slab, i := s.table.at(row)
 			s.sieve.kernel.sums(&s.sieve.query, slab.codes[i*stride:], s.sums[n:n+1])
 		}
+		near := s.near[:0]
 		for n, row := range rows {
-			slab, i := s.table.at(row)
-			if !s.sieve.far(s.sums[n], slab.marks[i], limit) {
-				limit = s.measure(row, limit)
+			if slab, i := s.table.at(row); !s.sieve.far(s.sums[n], slab.marks[i], limit) {
+				near = append(near, uint8(n))
+				s.touched += touch(slab.row(i, s.table.dimension), 16)
+			}
+		}
+		for _, n := range near {
+			if slab, i := s.table.at(rows[n]); !s.sieve.far(s.sums[n], slab.marks[i], limit) {
+				limit = s.measure(rows[n], limit)
 			}
 		}
 	}
@@ -219,17 +223,18 @@ func (s *scanner) push(figure float64, row uint32) (reach float64) {
 	return s.ruler.reach(s.top.worst())
 }
 
-// touch asks for all of a row at once. Rows that a filter selects lie apart: a
-// processor that waits for the first number does not ask for the last.
-func touch(row []float32) (sum float32) {
-	var s0, s1, s2, s3 float32
-	for ; len(row) >= 64; row = row[64:] {
+// touch asks for all of a row at once, by a number of each cache line: of step
+// numbers. Rows that a filter selects lie apart, and a processor that waits for the
+// first number does not ask for the last.
+func touch[T float32 | uint8](row []T, step int) float32 {
+	var s0, s1, s2, s3 T
+	for ; len(row) >= 4*step; row = row[4*step:] {
 		s0 += row[0]
-		s1 += row[16]
-		s2 += row[32]
-		s3 += row[48]
+		s1 += row[step]
+		s2 += row[2*step]
+		s3 += row[3*step]
 	}
-	return s0 + s1 + s2 + s3
+	return float32(s0 + s1 + s2 + s3)
 }
 
 func finite(x float64) bool { return math.Abs(x) <= math.MaxFloat64 }
