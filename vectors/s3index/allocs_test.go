@@ -16,14 +16,13 @@ func TestCallsAllocateLittle(t *testing.T) {
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	vs := documents(500)
-	put, err := New(benchClient([]byte("{}")), "bucket", "docs", &Options{RequestsPerSecond: 1e9, VectorsPerSecond: 1e9})
-	require.NoError(t, err)
-	put.description = &description{Dimension: 1024, DistanceMetric: "cosine"}
-	put.description.MetadataConfiguration.NonFilterableMetadataKeys = []string{"text"}
-	require.LessOrEqual(t, testing.AllocsPerRun(5, func() {
-		_, err := put.Put(t.Context(), vectors.Of(vs...), nil)
-		require.NoError(t, err)
-	}), 1000.0)
+	for _, nine := range []bool{false, true} {
+		put := putBench(t, benchClient([]byte("{}")), nine)
+		require.LessOrEqual(t, testing.AllocsPerRun(5, func() {
+			_, err := put.Put(t.Context(), vectors.Of(vs...), nil)
+			require.NoError(t, err)
+		}), 1000.0)
+	}
 
 	body, keys := answerOf(vs[:100])
 	get, err := New(benchClient(body), "bucket", "docs", nil)

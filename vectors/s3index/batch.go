@@ -20,6 +20,7 @@ type batch struct {
 	skip   []any // the values of PutOptions.SkipEqual
 	at     map[string]int
 	whole  []byte // the body of all records, once it was sent
+	number number
 }
 
 const batchEnd = "]}"
@@ -34,7 +35,11 @@ func (x *Index) newBatch(size int) *batch {
 	text = append(text, `,"vectorBucketName":`...)
 	text = vectors.AppendValue(text, x.bucket)
 	text = append(text, `,"vectors":[`...)
-	return &batch{text: text, head: len(text), at: make(map[string]int, batchVectors)}
+	b := &batch{text: text, head: len(text), at: make(map[string]int, batchVectors), number: appendFloat}
+	if x.opts.NineDigits {
+		b.number = appendNine
+	}
+	return b
 }
 
 // add encodes v, which is normal, and reports whether it fits within most bytes.
@@ -47,7 +52,7 @@ func (b *batch) add(v vectors.Vector, most int) bool {
 	if len(b.keys) > 0 {
 		b.text = append(b.text, ',')
 	}
-	b.text = appendRecord(b.text, v)
+	b.text = appendRecord(b.text, v, b.number)
 	if len(b.text)+len(batchEnd) > most {
 		b.text = b.text[:before]
 		return false

@@ -35,7 +35,7 @@ func TestARecordIsReadBackAsItWasWritten(t *testing.T) {
 			if i > 0 {
 				body = append(body, ',')
 			}
-			body = appendRecord(body, v)
+			body = appendRecord(body, v, appendFloat)
 			if len(v.Metadata) == 0 {
 				v.Metadata = nil // which is not sent
 			}
@@ -97,7 +97,7 @@ func FuzzDecodePage(f *testing.F) {
 			if i > 0 {
 				again = append(again, ',')
 			}
-			again = appendRecord(again, m.Vector)
+			again = appendRecord(again, m.Vector, appendFloat)
 		}
 		back, err := decodePage(append(again, "]}"...), 2)
 		require.NoError(t, err)

@@ -6,12 +6,15 @@ import (
 	"github.com/genaistore/genaistore/vectors"
 )
 
+// A number is how a float32 is written: [appendFloat] or [appendNine].
+type number func(out []byte, x float32) []byte
+
 // appendRecord appends v, which is normal, as PutVectors takes it.
-func appendRecord(out []byte, v vectors.Vector) []byte {
+func appendRecord(out []byte, v vectors.Vector, n number) []byte {
 	out = append(out, `{"key":`...)
 	out = vectors.AppendValue(out, v.Key)
 	out = append(out, `,"data":{"float32":`...)
-	out = appendFloats(out, v.Data)
+	out = appendFloats(out, v.Data, n)
 	out = append(out, '}')
 	if len(v.Metadata) > 0 {
 		out = append(out, `,"metadata":`...)
@@ -20,13 +23,13 @@ func appendRecord(out []byte, v vectors.Vector) []byte {
 	return append(out, '}')
 }
 
-func appendFloats(out []byte, data []float32) []byte {
+func appendFloats(out []byte, data []float32, n number) []byte {
 	out = append(out, '[')
 	for i, x := range data {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendFloat(out, x)
+		out = n(out, x)
 	}
 	return append(out, ']')
 }

@@ -86,6 +86,12 @@ type Options struct {
 	// several processes write to one index.
 	RequestsPerSecond float64
 	VectorsPerSecond  float64
+	// NineDigits has a Put write each number of a vector with nine digits and not with
+	// as few as it needs. That takes less than half of the time and makes requests
+	// about a tenth longer, so about a tenth dearer. What is stored is the same: the
+	// text is off by at most 5e-9 of the number, a third of what could be read as
+	// another float32.
+	NineDigits bool
 	// BodyBytes is the most a request to put vectors may have. 0 means 20 MiB,
 	// which is what S3 Vectors takes.
 	BodyBytes int

@@ -65,10 +65,10 @@ func TestIndexKeepsThePromises(t *testing.T) {
 	})
 }
 
-func TestACarefulIndexKeepsThePromises(t *testing.T) {
+func TestAnIndexWithEveryOptionKeepsThePromises(t *testing.T) {
 	vectorstest.Run(t, func(t *testing.T, schema vectors.Schema) vectors.Index {
 		opts := fast()
-		opts.Repair, opts.Rescore = true, 2
+		opts.Repair, opts.Rescore, opts.NineDigits = true, 2, true
 		return open(t, create(t, newFake(t), schema), opts)
 	})
 }

@@ -50,6 +50,45 @@ func appendFloat(out []byte, x float32) []byte {
 	return appendDecimal(out, digits/unit, decimals)
 }
 
+// appendNine appends x with nine digits, which takes a fraction of the time of
+// appendFloat and about a tenth more bytes. What it appends is off by at most half
+// of the ninth digit, 5e-9 of x. Between x and what lies half way to the next
+// float32 there is at least 1.49e-8 of x, so it is read as x again, however it is
+// rounded on the way. Numbers that are not from 1e-6 to 1e6 are written shortest.
+func appendNine(out []byte, x float32) []byte {
+	abs := math.Abs(float64(x))
+	if !(abs >= 1e-6 && abs < 1e6) {
+		return appendFloat(out, x)
+	}
+	if x < 0 {
+		out = append(out, '-')
+	}
+	exponent := int(math.Float32bits(x)>>23&0xff) - 127
+	decimals := 8 - (exponent*1233)>>12
+	nine := abs * powers[decimals]
+	if nine >= 1e9 {
+		decimals--
+		nine = abs * powers[decimals]
+	}
+	digits := uint32(nine + 0.5)
+	if digits == 1e9 { // rounded up to a tenth digit
+		digits, decimals = 1e8, decimals-1
+	}
+	var text [9]byte
+	for i := 7; i > 0; i -= 2 {
+		p := digits % 100 * 2
+		digits /= 100
+		text[i], text[i+1] = pairs[p], pairs[p+1]
+	}
+	text[0] = '0' + byte(digits)
+	if whole := len(text) - decimals; whole > 0 {
+		out = append(append(out, text[:whole]...), '.')
+		return append(out, text[whole:]...)
+	}
+	out = append(append(out, "0."...), "0000000"[:decimals-len(text)]...)
+	return append(out, text[:]...)
+}
+
 // appendDecimal appends v / 10^decimals.
 func appendDecimal(out []byte, v uint64, decimals int) []byte {
 	var digits [24]byte

@@ -36,6 +36,32 @@ func requireExact(t *testing.T, x float32) {
 	}
 }
 
+// requireNine checks what appendNine promises of x.
+func requireNine(t *testing.T, x float32) {
+	t.Helper()
+	text := string(appendNine(nil, x))
+	direct, err := strconv.ParseFloat(text, 32)
+	require.NoError(t, err)
+	wide, err := strconv.ParseFloat(text, 64)
+	require.NoError(t, err)
+	back, end, err := parseFloat32([]byte(text+","), 0)
+	require.NoError(t, err)
+	if float32(direct) != x || float32(wide) != x || back != x || end != len(text) || !json.Valid([]byte(text)) {
+		t.Fatalf("%v (bits %x) is written %s, which is read %v, by way of float64 %v, and by us %v", x, math.Float32bits(x), text, direct, float32(wide), back)
+	}
+	abs := math.Abs(float64(x))
+	if abs < 1e-6 || abs >= 1e6 {
+		require.Equal(t, string(appendFloat(nil, x)), text)
+		return
+	}
+	if off := math.Abs(wide-float64(x)) / abs; off > 5.0001e-9 {
+		t.Fatalf("%v is written %s, which is off by %.3g of it", x, text, off)
+	}
+	if n := len(text); n > len("-0.00000")+9 {
+		t.Fatalf("%v is written %s, of %d characters", x, text, n)
+	}
+}
+
 // digitsOf counts significant digits.
 func digitsOf(text string) int {
 	mantissa, _, _ := strings.Cut(text, "e")
@@ -70,6 +96,43 @@ func TestFloatsAreExactAndShort(t *testing.T) {
 			p = math.Nextafter32(p, 1e30)
 		}
 	}
+}
+
+func TestNineDigitsAreReadBackExactly(t *testing.T) {
+	for e := -149; e < 128; e++ { // what is next to a power of two, where the distance to the next changes
+		p := float32(math.Ldexp(1, e))
+		for range 4 {
+			requireNine(t, p)
+			requireNine(t, -math.Nextafter32(p, 0))
+			p = math.Nextafter32(p, math.MaxFloat32)
+		}
+	}
+	for e := -7; e < 8; e++ { // and to a power of ten, where that of digits does
+		p := float32(math.Pow(10, float64(e)))
+		for q, i := math.Nextafter32(p, 0), 0; i < 50; i++ {
+			requireNine(t, q)
+			q = math.Nextafter32(q, math.MaxFloat32)
+		}
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 100_000 {
+		if x := math.Float32frombits(r.Uint32()); x-x == 0 {
+			requireNine(t, x)
+		}
+		requireNine(t, float32(r.NormFloat64()/32)) // as embeddings are
+	}
+	require.Equal(t, "-0.0312500000", string(appendNine(nil, -1.0/32)))
+	require.Equal(t, "123456.000", string(appendNine(nil, 123456)))
+	require.Equal(t, "1.00000000", string(appendNine(nil, 1)))
+}
+
+func FuzzNine(f *testing.F) {
+	f.Add(uint32(0x3f800000))
+	f.Fuzz(func(t *testing.T, bits uint32) {
+		if x := math.Float32frombits(bits); x-x == 0 {
+			requireNine(t, x)
+		}
+	})
 }
 
 func FuzzFloat(f *testing.F) {

@@ -228,7 +228,7 @@ func (c *cursor) take(m vectors.Match, yield func(vectors.Match) bool) {
 // template is the request of every page.
 func (s *search) template(part vectors.Filter) (request, error) {
 	r := s.index.request()
-	r.QueryVector = &queryVector{appendFloats(nil, s.query.Vector)}
+	r.QueryVector = &queryVector{appendFloats(nil, s.query.Vector, appendFloat)}
 	r.TopK, r.QueryMode, r.ReturnDistance = s.query.TopK, s.mode, true
 	r.ReturnMetadata = s.query.Fields.Metadata() || s.verify
 	if part.IsZero() {
