@@ -97,4 +97,5 @@ nightly: all vet-cross simd integration-minio vuln
 	$(MAKE) nfs NFS_ACQUISITIONS=10000
 	$(MAKE) kit KIT=memory,dynamodb,s3
 	$(MAKE) peers
+	GENAISTORE_SCHEDULES=80000 go test -count=1 -timeout 2h -run TestModelNothingIsLost ./artifacts/s3artifacts
 	$(MAKE) fuzz FUZZTIME=5m
