@@ -217,6 +217,9 @@ func (c *collector) condemn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if c.skip.number {
+			seq = c.ledger.seq()
+		}
 		var chosen []string
 		_ = c.ledger.look(func(f *fold) error {
 			chosen = c.choose(f, used, waiting)

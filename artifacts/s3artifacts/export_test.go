@@ -10,10 +10,14 @@ const (
 	NoDup    Mutant = "a write without an answer counts as lost"
 	Unfenced Mutant = "a collector commits what it decided on an older log"
 	Forgets  Mutant = "a publisher ignores what was condemned and swept"
+	Late     Mutant = "a collector counts the log after it asked what is in use"
 )
+
+// Mutants are all of them.
+func Mutants() []Mutant { return []Mutant{NoCheck, NoNonce, NoDup, Unfenced, Forgets, Late} }
 
 // Mutate leaves out a safeguard, and makes snapshots frequent.
 func (s *Store) Mutate(m Mutant) {
 	s.every = 4
-	s.skip = safeguards{condemned: m == NoCheck, nonce: m == NoNonce, readback: m == NoDup, fenced: m == Unfenced, swept: m == Forgets}
+	s.skip = safeguards{condemned: m == NoCheck, nonce: m == NoNonce, readback: m == NoDup, fenced: m == Unfenced, swept: m == Forgets, number: m == Late}
 }

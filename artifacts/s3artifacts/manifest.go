@@ -241,7 +241,7 @@ func (l *ledger) indexed() (old, next *index, missing map[string]int64) {
 	}
 	for digest := range old.lists {
 		if !next.lists[digest] {
-			return old, next, missing
+			return next, next, missing
 		}
 	}
 	maps.DeleteFunc(missing, func(digest string, _ int64) bool { return old.lists[digest] })

@@ -166,6 +166,7 @@ type safeguards struct {
 	readback  bool // that a write without an answer is looked up
 	fenced    bool // that a collector decides on the log that it commits to
 	swept     bool // that what was condemned and swept while it was sent is found
+	number    bool // that a collector counts the log before it asks what is in use
 }
 
 var _ artifacts.Store = (*Store)(nil)

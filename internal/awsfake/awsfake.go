@@ -26,6 +26,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,7 +46,16 @@ type Server struct {
 
 	mu        sync.Mutex
 	intercept Interceptor
+
+	public bool         // takes requests without a signature
+	ahead  atomic.Int64 // of its clock, in nanoseconds
 }
+
+// Jump moves the clock of a fake by d, which may be negative: what it stamps and
+// what it does by time goes by that clock, which is [time.Now] until then.
+func (s *Server) Jump(d time.Duration) { s.ahead.Add(int64(d)) }
+
+func (s *Server) now() time.Time { return time.Now().UTC().Add(time.Duration(s.ahead.Load())) }
 
 // An Interceptor sees a request before the fake does. It either answers it and
 // returns true, or returns false and leaves the request to the fake. To act on
@@ -74,7 +84,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	if w.Header().Get("Date") == "" {
-		w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+		w.Header().Set("Date", s.now().Format(http.TimeFormat))
 	}
 	w.Header().Set("X-Amzn-Requestid", "fake")
 	if problem := s.unsigned(r); problem != "" {
@@ -88,6 +98,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 // service, or for another request, such as one that a middleware changed later.
 func (s *Server) unsigned(r *http.Request) string {
 	given := r.Header.Get("Authorization")
+	if given == "" && s.public {
+		return ""
+	}
 	scope := "/" + region + "/" + s.service + "/aws4_request"
 	if !strings.HasPrefix(given, "AWS4-HMAC-SHA256 ") || !strings.Contains(given, scope) {
 		return "the request is not signed for " + scope

@@ -2,7 +2,7 @@ package awsfake
 
 // The fake of Amazon S3 lacks, and refuses:
 //
-//   - copies, ACLs, storage classes, restores, object locks, annotations and every
+//   - ACLs, storage classes, restores, object locks, annotations and every
 //     other operation that s3Operation does not name
 //   - checksums other than CRC32, CRC32C and CRC64NVME, and composite ones
 //   - several ranges in one request, and reads by part number
@@ -72,8 +72,14 @@ func NewS3(buckets ...string) *S3 {
 	for _, name := range buckets {
 		f.buckets[name] = newBucket()
 	}
-	f.Server = Server{service: "s3", serve: f.handle}
+	f.Server.service, f.Server.serve = "s3", f.handle
 	return f
+}
+
+// Public lets the fake answer requests without a signature, as a bucket does that
+// is open to everybody. One that has a signature must still have the right one.
+func (f *S3) Public() {
+	f.Server.public = true
 }
 
 // Behave changes how the fake answers from now on.
@@ -131,8 +137,8 @@ func s3Operation(r *http.Request) string {
 		}
 	}
 	switch {
-	case r.Header.Get("X-Amz-Copy-Source") != "":
-		return ""
+	case r.Header.Get(copySource) != "":
+		return copyOperation(r)
 	case key == "":
 		return bucketOperation(r)
 	case asked.Has("uploads") || asked.Has("uploadId"):
@@ -231,6 +237,10 @@ func (f *S3) dispatch(w http.ResponseWriter, r *http.Request) error {
 	switch operation {
 	case "PutObject":
 		return f.put(w, r, b, key)
+	case "CopyObject":
+		return f.copyObject(w, r, b, key)
+	case "UploadPartCopy":
+		return f.copyPart(w, r, b, key)
 	case "DeleteObject":
 		return f.remove(w, r, b, key)
 	case "GetObject", "HeadObject":

@@ -55,7 +55,7 @@ func (f *S3) multipart(w http.ResponseWriter, r *http.Request, operation string,
 	}
 	switch operation {
 	case "UploadPart":
-		return uploadPart(w, r, up)
+		return f.uploadPart(w, r, up)
 	case "CompleteMultipartUpload":
 		return f.complete(w, r, b, up)
 	case "ListParts":
@@ -84,7 +84,7 @@ func (f *S3) begin(w http.ResponseWriter, r *http.Request, b *bucket, key string
 	}
 	f.serial++
 	id := fmt.Sprintf("upload-%08d", f.serial)
-	b.uploads[id] = &multipart{key, time.Now().UTC(), header, name, map[int]part{}}
+	b.uploads[id] = &multipart{key, f.now(), header, name, map[int]part{}}
 	w.Header().Set("X-Amz-Checksum-Algorithm", algorithm)
 	w.Header().Set("X-Amz-Checksum-Type", fullObject)
 	return answerXML(w, struct {
@@ -99,7 +99,7 @@ func answerXML(w http.ResponseWriter, value any) error {
 	return xml.NewEncoder(w).Encode(value)
 }
 
-func uploadPart(w http.ResponseWriter, r *http.Request, up *multipart) error {
+func (f *S3) uploadPart(w http.ResponseWriter, r *http.Request, up *multipart) error {
 	number, err := strconv.Atoi(r.URL.Query().Get("partNumber"))
 	if err != nil || number < 1 || number > maxParts {
 		return &failure{http.StatusBadRequest, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive"}
@@ -115,7 +115,7 @@ func uploadPart(w http.ResponseWriter, r *http.Request, up *multipart) error {
 		w.Header().Set(name, sums[name])
 	}
 	sum := md5.Sum(data)
-	p := part{data, `"` + hex.EncodeToString(sum[:]) + `"`, time.Now().UTC()}
+	p := part{data, `"` + hex.EncodeToString(sum[:]) + `"`, f.now()}
 	up.parts[number] = p
 	w.Header().Set("Etag", p.etag)
 	return nil
@@ -179,7 +179,7 @@ func (f *S3) complete(w http.ResponseWriter, r *http.Request, b *bucket, up *mul
 	if size := r.Header.Get("X-Amz-Mp-Object-Size"); size != "" && size != strconv.Itoa(len(data)) {
 		return &failure{http.StatusBadRequest, "InvalidRequest", "the object size you specified did not match"}
 	}
-	o := &object{data: data, etag: etag, modified: time.Now().UTC(), header: up.header, sums: map[string]string{up.algorithm: sum}}
+	o := &object{data: data, etag: etag, modified: f.now(), header: up.header, sums: map[string]string{up.algorithm: sum}}
 	f.add(b, up.key, o)
 	delete(b.uploads, r.URL.Query().Get("uploadId"))
 	b.describe(w, o)
@@ -198,10 +198,11 @@ func (f *S3) complete(w http.ResponseWriter, r *http.Request, b *bucket, up *mul
 
 func listParts(w http.ResponseWriter, r *http.Request, up *multipart) error {
 	type entry struct {
-		PartNumber   int
-		ETag         string
-		Size         int
-		LastModified time.Time
+		PartNumber     int
+		ETag           string
+		Size           int
+		LastModified   time.Time
+		ChecksumCRC32C string `xml:",omitempty"`
 	}
 	page := struct {
 		XMLName              xml.Name `xml:"ListPartsResult"`
@@ -227,8 +228,11 @@ func listParts(w http.ResponseWriter, r *http.Request, up *multipart) error {
 			page.IsTruncated = true
 			break
 		}
-		p := up.parts[number]
-		page.Part = append(page.Part, entry{number, p.etag, len(p.data), p.modified})
+		p, sum := up.parts[number], ""
+		if up.algorithm == "X-Amz-Checksum-Crc32c" {
+			sum = base64.StdEncoding.EncodeToString(checksums[up.algorithm](p.data))
+		}
+		page.Part = append(page.Part, entry{number, p.etag, len(p.data), p.modified, sum})
 		page.NextPartNumberMarker = number
 	}
 	return answerXML(w, page)

@@ -115,7 +115,7 @@ func (f *S3) put(w http.ResponseWriter, r *http.Request, b *bucket, key string) 
 	if err != nil {
 		return err
 	}
-	o := &object{data: data, etag: f.etag(data), modified: time.Now().UTC(), header: header, sums: sums}
+	o := &object{data: data, etag: f.etag(data), modified: f.now(), header: header, sums: sums}
 	f.add(b, key, o)
 	b.describe(w, o)
 	for name, sum := range sums {
@@ -147,7 +147,7 @@ func (f *S3) remove(w http.ResponseWriter, r *http.Request, b *bucket, key strin
 	case version != "":
 		removeVersion(w, b, key, version)
 	case b.versioning != "":
-		marker := &object{marker: true, modified: time.Now().UTC()}
+		marker := &object{marker: true, modified: f.now()}
 		f.add(b, key, marker)
 		b.describe(w, marker)
 		w.Header().Set("X-Amz-Delete-Marker", "true")

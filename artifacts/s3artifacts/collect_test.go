@@ -1,0 +1,112 @@
+package s3artifacts_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/genaistore/genaistore/artifacts"
+	"github.com/genaistore/genaistore/artifacts/s3artifacts"
+	"github.com/genaistore/genaistore/internal/awsfake"
+)
+
+var atOnce = &s3artifacts.CollectOptions{Age: s3artifacts.Never, Grace: s3artifacts.Never}
+
+// A process that knows what the versions have forgets it with the last of them.
+func TestContentOfVersionsThatAreAllDeletedIsSentAgain(t *testing.T) {
+	store := open(t, awsfake.NewS3("bucket").Client(), nil)
+	publish(t, store, files("w", "1"), nil)
+	require.Zero(t, publish(t, store, files("w", "1"), nil).Sent)
+	_, err := store.Apply(t.Context(), ranker, artifacts.Delete{})
+	require.NoError(t, err)
+	done, err := store.Collect(t.Context(), ranker, &s3artifacts.CollectOptions{Age: s3artifacts.Never})
+	require.NoError(t, err)
+	require.Equal(t, 1, done.Condemned)
+	p := publish(t, store, files("w", "1"), nil)
+	require.Equal(t, int64(1), p.Sent)
+	_, err = store.Collect(t.Context(), ranker, atOnce)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"3/w": "1"}, content(t, store))
+}
+
+// A collector and a publisher share what their process knows of the log. A version
+// that becomes visible while the collector reads what is in use must not hide behind
+// a number of the log that the collector has not looked at.
+func TestACollectorCountsTheLogBeforeItAsksWhatIsInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := awsfake.NewS3("bucket")
+		other, store := open(t, fake.Client(), nil), open(t, fake.Client(), nil)
+		publish(t, other, long("1"), nil)
+		var first, second, third atomic.Bool
+		held, release, published := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		fake.Intercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			switch {
+			case records(r) && strings.HasSuffix(r.URL.Path, "2.json"):
+				// Somebody else is first, with a list of files that the process has yet to read.
+				if first.CompareAndSwap(false, true) {
+					publish(t, other, long("2"), nil)
+				}
+			case records(r) && strings.HasSuffix(r.URL.Path, "3.json"):
+				if second.CompareAndSwap(false, true) {
+					close(held)
+					<-release
+				}
+			case r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/m/"):
+				select {
+				case <-held:
+					if third.CompareAndSwap(false, true) {
+						close(release)
+						<-published
+					}
+				default:
+				}
+			}
+			return false
+		})
+		go func() {
+			defer close(published)
+			_, err := store.Publish(t.Context(), ranker, files("w", "new"), nil)
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+		<-held
+		_, err := store.Collect(t.Context(), ranker, atOnce)
+		require.NoError(t, err)
+		<-published
+		_, err = store.Collect(t.Context(), ranker, atOnce)
+		require.NoError(t, err)
+		require.Equal(t, "new", content(t, store)["3/w"])
+	})
+}
+
+// A part may use files of a version that is deleted while the part waits for others.
+func TestPartsThatWaitAreSpared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := open(t, awsfake.NewS3("bucket").Client(), nil)
+		publish(t, store, files("shard-0", "0"), nil)
+		time.Sleep(8 * 24 * time.Hour)
+		rank := func(rank int, path, data string) artifacts.Publication {
+			p, err := store.Publish(t.Context(), ranker, files(path, data), &artifacts.PublishOptions{ID: "step", Ranks: 2, Rank: rank})
+			require.NoError(t, err)
+			return p
+		}
+		require.Equal(t, int64(1), rank(0, "shard-0", "0").Reused)
+		_, err := store.Apply(t.Context(), ranker, artifacts.Delete{Version: 1})
+		require.NoError(t, err)
+		done, err := store.Collect(t.Context(), ranker, &s3artifacts.CollectOptions{Grace: s3artifacts.Never})
+		require.NoError(t, err)
+		require.Zero(t, done.Condemned+done.Deleted, "the file is old, and the part that needs it is not")
+		require.Empty(t, rank(1, "shard-1", "1").Pending)
+		require.Equal(t, map[string]string{"2/shard-0": "0", "2/shard-1": "1"}, content(t, store))
+		time.Sleep(8 * 24 * time.Hour)
+		done, err = store.Collect(t.Context(), ranker, nil)
+		require.NoError(t, err)
+		require.Equal(t, 2, done.Condemned, "the parts, which are published")
+	})
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package s3artifacts_test
+
+const raced = true
