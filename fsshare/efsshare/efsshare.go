@@ -42,6 +42,15 @@
 // A lost lock's descriptor is closed and never used again: after an unlock, the
 // kernel would let its writes pass. On a local disk no lock is ever lost.
 //
+// # Files
+//
+// A read asks the server for each directory on the way, so that it sees a file that
+// was replaced while somebody has the old one open, and has the kernel forget what
+// it keeps of the file's data, which a process of the same machine that has it open
+// for writing would keep from being renewed. Only of files of a megabyte and more
+// that have not changed for ten minutes is the data left in the kernel's memory: do
+// not write to such a file in place from two machines.
+//
 // # What was seen where
 //
 // The tests of this package run on a local disk by go test, and in a guest on real
@@ -74,6 +83,11 @@ import (
 // ErrNotShared reports a file system on which locks exclude no other machine, or
 // on which a stale holder would not be fenced. It matches fsshare.ErrDenied.
 var ErrNotShared = fmt.Errorf("locks are not safe here (%w)", fsshare.ErrDenied)
+
+// ErrLockQuota reports that the server gives no more locks, or has no more files
+// open, for this machine or of this file: Amazon EFS has quotas of both. It matches
+// fsshare.ErrThrottled, and clears when others give theirs back.
+var ErrLockQuota = fmt.Errorf("the quota of locks and open files is used up (%w)", fsshare.ErrThrottled)
 
 // Options adjusts a Share. A nil *Options means the zero value.
 type Options struct {

@@ -67,7 +67,7 @@ func (l *Lock) readToken(ctx context.Context) error {
 	}, nil)
 	l.slot = newest
 	if err != nil || l.lease == 0 {
-		return err
+		return l.refused(err)
 	}
 	return l.beat(ctx) // the wait may have been longer than the lease
 }
@@ -80,7 +80,7 @@ func (l *Lock) claim(ctx context.Context) error {
 		defer func() { <-l.io }()
 		old, next, err := readPage(l.file)
 		if err != nil {
-			return err
+			return l.refused(err)
 		}
 		l.next = next
 		mine := old

@@ -88,9 +88,17 @@ func (s *Share) Lock(ctx context.Context, lock string, opts *fsshare.LockOptions
 func (s *Share) Acquire(ctx context.Context, lock string, opts *fsshare.LockOptions) (*Lock, error) {
 	l, err := s.acquire(ctx, lock, opts)
 	if err != nil {
-		return nil, wrap("lock", lock, kind(err))
+		return nil, wrap("lock", lock, kind(quota(err)))
 	}
 	return l, nil
+}
+
+// quota tells the quota of locks from one of bytes, whose error is the same.
+func quota(err error) error {
+	if errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.ENOLCK) {
+		return fmt.Errorf("%w: %w", ErrLockQuota, err)
+	}
+	return err
 }
 
 func (s *Share) acquire(ctx context.Context, lock string, opts *fsshare.LockOptions) (*Lock, error) {
@@ -100,12 +108,38 @@ func (s *Share) acquire(ctx context.Context, lock string, opts *fsshare.LockOpti
 	if err := s.refusal(); err != nil {
 		return nil, err
 	}
+	o := opts.WithDefaults()
+	line := ctx
+	if o.Wait > 0 {
+		var cancel context.CancelFunc
+		line, cancel = context.WithTimeoutCause(ctx, o.Wait, errBusy)
+		defer cancel()
+	}
+	for attempt := 1; ; attempt++ {
+		l, err := s.acquireOnce(ctx, line, lock, o)
+		// A machine that was silent while it waited has lost its place, and with it the
+		// use of the descriptor.
+		if !errors.Is(err, fsshare.ErrLost) || o.Try || attempt == attempts {
+			return l, err
+		}
+		timer := time.NewTimer(lastRest)
+		select {
+		case <-timer.C:
+		case <-line.Done():
+			timer.Stop()
+			return nil, errors.Join(ended(line), err)
+		}
+	}
+}
+
+// acquireOnce waits in line until the context of that name ends.
+func (s *Share) acquireOnce(ctx, line context.Context, lock string, opts fsshare.LockOptions) (*Lock, error) {
 	file, err := s.openLock(ctx, lock, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{share: s, name: lock, file: file, options: opts.WithDefaults(), lease: s.mount.Lease, io: make(chan struct{}, 1)}
-	if err := l.take(ctx); err != nil {
+	l := &Lock{share: s, name: lock, file: file, options: opts, lease: s.mount.Lease, io: make(chan struct{}, 1)}
+	if err := l.take(ctx, line); err != nil {
 		s.discard(file)
 		return nil, err
 	}
@@ -222,16 +256,10 @@ func (s *Share) discard(f kernel.File) {
 var errBusy = fmt.Errorf("%w: held or waited for by another; Inspect says by whom", fsshare.ErrConflict)
 
 // take gets the lock, its place in the line included, and its token.
-func (l *Lock) take(ctx context.Context) error {
+func (l *Lock) take(ctx, line context.Context) error {
 	what := kernel.Exclusive
 	if l.options.Shared {
 		what = kernel.Shared
-	}
-	line := ctx
-	if l.options.Wait > 0 {
-		var cancel context.CancelFunc
-		line, cancel = context.WithTimeoutCause(ctx, l.options.Wait, errBusy)
-		defer cancel()
 	}
 	before, err := l.share.system.SinceBoot()
 	if err != nil {
@@ -241,7 +269,7 @@ func (l *Lock) take(ctx context.Context) error {
 		if ended(ctx) == nil && ended(line) != nil {
 			return errBusy // the wait is over, not the caller's context
 		}
-		return err
+		return l.refused(err)
 	}
 	l.shared = l.options.Shared
 	l.safe = before + l.lease // for a shared lock that waited, renewed below
@@ -347,6 +375,11 @@ func (s *Share) inspect(ctx context.Context, lock string) (fsshare.Status, error
 		defer closeFile(file)
 		held, err := file.ByteLocked(mainAt)
 		if err != nil {
+			return fsshare.Status{}, err
+		}
+		// Who waits for the lock on this machine has the file open, which keeps what the
+		// kernel has of it.
+		if err := file.Forget(); err != nil {
 			return fsshare.Status{}, err
 		}
 		newest, _, err := readPage(file)

@@ -77,6 +77,24 @@ func (s *Share) unstale(f func() error) error {
 	return err
 }
 
+// What the kernel keeps of a file's data is read again below this size, or when the
+// file has changed within this time.
+const (
+	keptFrom  = 1 << 20
+	keptAfter = 10 * time.Minute
+)
+
+// unkeep has the kernel forget a file's data. Opening the file does that only where
+// no process of this machine has it open for writing: while one has, changes by
+// others stay unseen. What is large and old is left: it is not what many machines
+// write to, and to read it again is not cheap.
+func (s *Share) unkeep(f kernel.File, info fs.FileInfo) error {
+	if !s.mount.NFS() || !info.Mode().IsRegular() || info.Size() >= keptFrom && time.Since(info.ModTime()) > keptAfter {
+		return nil
+	}
+	return f.Forget()
+}
+
 // openFresh opens a file or directory as it is on the server now.
 func (s *Share) openFresh(name string) (f kernel.File, info fs.FileInfo, err error) {
 	for rest := time.Millisecond; ; rest *= 2 {
@@ -84,7 +102,10 @@ func (s *Share) openFresh(name string) (f kernel.File, info fs.FileInfo, err err
 			if f, err = s.root.OpenFile(name, os.O_RDONLY|kernel.NonBlock, 0); err != nil {
 				return err
 			}
-			if info, err = f.Stat(); err != nil {
+			if info, err = f.Stat(); err == nil {
+				err = s.unkeep(f, info)
+			}
+			if err != nil {
 				return errors.Join(err, f.Close())
 			}
 			return nil

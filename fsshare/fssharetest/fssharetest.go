@@ -36,6 +36,9 @@ type Options struct {
 	// Hold is how long the holders of the case of fairness hold: 20 ms if zero. A
 	// share that polls for its locks is fair to those who hold longer than it rests.
 	Hold time.Duration
+	// Around runs each case, with a share of its own: synctest.Test, of package
+	// testing/synctest, for a share that is in memory. The cases run as they are if nil.
+	Around func(t *testing.T, check func(t *testing.T))
 }
 
 // A world is one new share, as two of its clients see it.
@@ -61,6 +64,12 @@ func Run(t *testing.T, newShare func(t *testing.T) (a, b fsshare.Share), opts *O
 	if o.Hold == 0 {
 		o.Hold = 20 * time.Millisecond
 	}
+	if o.Around == nil {
+		o.Around = func(t *testing.T, check func(t *testing.T)) {
+			t.Helper()
+			check(t)
+		}
+	}
 	for _, group := range []struct {
 		name  string
 		cases []promise
@@ -81,8 +90,10 @@ func Run(t *testing.T, newShare func(t *testing.T) (a, b fsshare.Share), opts *O
 				if group.name == "loss" && o.Lose == nil {
 					t.Skip("Options.Lose is nil")
 				}
-				a, b := newShare(t)
-				c.check(t, world{a, b, o})
+				o.Around(t, func(t *testing.T) {
+					a, b := newShare(t)
+					c.check(t, world{a, b, o})
+				})
 			})
 		}
 	}

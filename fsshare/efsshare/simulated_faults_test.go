@@ -1,0 +1,496 @@
+package efsshare_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/genaistore/genaistore/fsshare"
+	"github.com/genaistore/genaistore/fsshare/efsshare"
+	"github.com/genaistore/genaistore/fsshare/fssharetest"
+	"github.com/genaistore/genaistore/fsshare/internal/kernel"
+)
+
+// What was measured on real NFSv4.1, on the simulated one, in no time.
+
+func virtually(t *testing.T, name string, opts *fssharetest.NFSOptions, check func(t *testing.T, s simulated)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { check(t, simulate(t, opts)) })
+	})
+}
+
+func acquire(t *testing.T, s *efsshare.Share, opts *fsshare.LockOptions) *efsshare.Lock {
+	t.Helper()
+	l, err := s.Acquire(t.Context(), "lock", opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Unlock() })
+	return l
+}
+
+func TestSimulatedLossOfALock(t *testing.T) {
+	for lease, courteous := range map[time.Duration]bool{10 * time.Second: true, 90 * time.Second: false} {
+		opts := &fssharetest.NFSOptions{Lease: lease, Courteous: courteous}
+		virtually(t, fmt.Sprint("a cut holder knows before another has the lock, lease ", lease), opts, func(t *testing.T, s simulated) {
+			l := acquire(t, s.a, nil)
+			require.NoError(t, l.Commit(t.Context(), []byte("holder")))
+			waiter := contend(t.Context(), s.b, "lock")
+			time.Sleep(lease / 3)
+			s.clients[0].Cut()
+			cut := time.Now()
+			stale := make(chan error, 1)
+			go func() { stale <- l.Commit(t.Context(), []byte("stale")) }()
+			<-l.Context().Done()
+			require.ErrorIs(t, context.Cause(l.Context()), fsshare.ErrLost)
+			require.Less(t, time.Now(), l.SafeUntil())
+			got := <-waiter
+			require.NoError(t, got.err)
+			require.True(t, got.at.After(l.SafeUntil()), "taken %v before it was safe", l.SafeUntil().Sub(got.at))
+			require.LessOrEqual(t, got.at.Sub(cut), lease+2*time.Second)
+			require.NoError(t, got.lock.Commit(t.Context(), []byte("contender")))
+			s.clients[0].Mend()
+			require.ErrorIs(t, <-stale, fsshare.ErrLost)
+			require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
+			require.Equal(t, "contender", committed(t, s.a))
+			require.NoError(t, got.lock.Unlock())
+		})
+		virtually(t, fmt.Sprint("a machine that was frozen commits nothing, lease ", lease), opts, func(t *testing.T, s simulated) {
+			l := acquire(t, s.a, nil)
+			s.clients[0].Freeze()
+			next := acquire(t, s.b, nil)
+			require.NoError(t, next.Commit(t.Context(), []byte("next")))
+			time.Sleep(lease)
+			s.clients[0].Thaw()
+			require.ErrorIs(t, l.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
+			require.Equal(t, "next", committed(t, s.a))
+			require.NoError(t, next.Unlock())
+		})
+	}
+	virtually(t, "a cut that nobody used, from a courteous server", &fssharetest.NFSOptions{Lease: 10 * time.Second, Courteous: true}, func(t *testing.T, s simulated) {
+		l := acquire(t, s.a, nil)
+		s.clients[0].Cut()
+		time.Sleep(25 * time.Second)
+		s.clients[0].Mend()
+		require.ErrorIs(t, l.Check(t.Context()), fsshare.ErrLost, "lost is lost: nobody can rely on a server's courtesy")
+	})
+	virtually(t, "the lock of a killed process is free at once", nil, func(t *testing.T, s simulated) {
+		l := acquire(t, s.a, nil)
+		start := time.Now()
+		s.clients[0].Kill()
+		next := acquire(t, s.b, nil)
+		require.Less(t, time.Since(start), time.Second)
+		require.Greater(t, next.Token(), l.Token())
+		require.NoError(t, next.Unlock())
+	})
+}
+
+func TestSimulatedRestartOfTheServer(t *testing.T) {
+	opts := &fssharetest.NFSOptions{Lease: 10 * time.Second}
+	virtually(t, "a living holder keeps its lock", opts, func(t *testing.T, s simulated) {
+		l := acquire(t, s.a, nil)
+		s.server.Stop()
+		s.server.Start()
+		start := time.Now()
+		require.NoError(t, l.Commit(t.Context(), []byte("after")))
+		require.Zero(t, time.Since(start))
+		_, err := s.b.Acquire(t.Context(), "lock", &fsshare.LockOptions{Try: true})
+		require.ErrorIs(t, err, fsshare.ErrConflict)
+		require.Equal(t, 10*time.Second, time.Since(start), "a Try is answered when the grace has ended")
+		require.NoError(t, l.Unlock())
+	})
+	virtually(t, "a holder that missed the grace is fenced", opts, func(t *testing.T, s simulated) {
+		l := acquire(t, s.a, nil)
+		s.server.Stop()
+		s.clients[0].Cut()
+		s.server.Start()
+		s.server.EndGrace()
+		next := acquire(t, s.b, nil)
+		require.NoError(t, next.Commit(t.Context(), []byte("next")))
+		require.NoError(t, l.Context().Err(), "the documented exception: it cannot know yet")
+		s.clients[0].Mend()
+		require.ErrorIs(t, l.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
+		require.Equal(t, "next", committed(t, s.b))
+		require.NoError(t, next.Unlock())
+	})
+}
+
+// What the code would do wrong if it did otherwise than it does. If one of these
+// passes, the simulation is better than NFS.
+func TestTheSimulatedNFSIsWrongInTheSameWays(t *testing.T) {
+	type files struct {
+		s     simulated
+		roots [2]kernel.Root
+	}
+	on := func(name string, opts *fssharetest.NFSOptions, check func(t *testing.T, f files)) {
+		virtually(t, name, opts, func(t *testing.T, s simulated) {
+			f := files{s: s}
+			for i, c := range s.clients {
+				root, _, err := c.Open(fssharetest.NFSDir)
+				require.NoError(t, err)
+				f.roots[i] = root
+			}
+			check(t, f)
+		})
+	}
+	readPlain := func(t *testing.T, root kernel.Root, name string) string {
+		t.Helper()
+		f, err := root.Open(name)
+		require.NoError(t, err)
+		defer f.Close()
+		b := make([]byte, 100)
+		n, _ := f.ReadAt(b, 0)
+		return string(b[:n])
+	}
+	on("a replaced file is read as it was while the old one is open anywhere", nil, func(t *testing.T, f files) {
+		put(t, f.s.a, "file", "old")
+		require.Equal(t, "old", readPlain(t, f.roots[1], "file"))
+		kept, err := f.roots[1].Open("file")
+		require.NoError(t, err)
+		put(t, f.s.a, "file", "new")
+		replaced := time.Now()
+		require.Equal(t, "old", readPlain(t, f.roots[1], "file"))
+		data, err := fs.ReadFile(f.s.b.FS(t.Context()), "file")
+		require.NoError(t, err)
+		require.Equal(t, "new", string(data), "the share asks for the directory first")
+		put(t, f.s.a, "file", "newer")
+		require.NoError(t, kept.Close())
+		for readPlain(t, f.roots[1], "file") != "newer" {
+			time.Sleep(200 * time.Millisecond)
+		}
+		require.LessOrEqual(t, time.Since(replaced), 60*time.Second)
+	})
+	on("a replaced file that nobody has open is read fresh", nil, func(t *testing.T, f files) {
+		put(t, f.s.a, "file", "old")
+		require.Equal(t, "old", readPlain(t, f.roots[1], "file"))
+		put(t, f.s.a, "file", "new")
+		require.Equal(t, "new", readPlain(t, f.roots[1], "file"))
+	})
+	on("a name that was absent stays absent for half a minute", nil, func(t *testing.T, f files) {
+		_, err := f.roots[1].Lstat("flag")
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		put(t, f.s.a, "flag", "x")
+		start := time.Now()
+		for {
+			if _, err = f.roots[1].Lstat("flag"); err == nil {
+				break
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		require.Greater(t, time.Since(start), 10*time.Second)
+		require.LessOrEqual(t, time.Since(start), 60*time.Second)
+	})
+	on("a kept descriptor shows what was overwritten when its attributes are old", nil, func(t *testing.T, f files) {
+		put(t, f.s.a, "file", "old")
+		kept, err := f.roots[1].OpenFile("file", os.O_RDONLY, 0)
+		require.NoError(t, err)
+		b := make([]byte, 3)
+		_, err = kept.ReadAt(b, 0)
+		require.NoError(t, err)
+		w, err := f.roots[0].OpenFile("file", os.O_RDWR, 0)
+		require.NoError(t, err)
+		_, err = w.WriteAt([]byte("new"), 0)
+		require.NoError(t, err)
+		require.Equal(t, "old", string(f.s.server.Truth("file")), "not sent before it is synced")
+		require.NoError(t, w.Close())
+		require.Equal(t, "new", string(f.s.server.Truth("file")))
+		_, err = kept.ReadAt(b, 0)
+		require.NoError(t, err)
+		require.Equal(t, "old", string(b))
+		time.Sleep(time.Minute)
+		_, err = kept.ReadAt(b, 0)
+		require.NoError(t, err)
+		require.Equal(t, "new", string(b))
+	})
+	on("a file in use that its own client removes keeps a name", nil, func(t *testing.T, f files) {
+		put(t, f.s.a, "dir/file", "x")
+		kept, err := f.roots[0].Open("dir/file")
+		require.NoError(t, err)
+		require.NoError(t, f.roots[0].Remove("dir/file"))
+		require.ErrorIs(t, f.roots[0].Remove("dir"), syscall.ENOTEMPTY)
+		require.NoError(t, kept.Close())
+		require.NoError(t, f.roots[0].Remove("dir"))
+	})
+	on("a stale holder's rename and its writes elsewhere pass, and so does a write after its unlock", &fssharetest.NFSOptions{Lease: 10 * time.Second}, func(t *testing.T, f files) {
+		open := func(i int) kernel.File {
+			h, err := f.roots[i].OpenFile("locked", os.O_RDWR|os.O_CREATE, 0o666)
+			require.NoError(t, err)
+			return h
+		}
+		mine, other := open(0), open(1)
+		busy, err := mine.LockByte(kernel.Exclusive, 1<<62)
+		require.NoError(t, err)
+		require.False(t, busy)
+		f.s.clients[0].Expire()
+		busy, err = other.LockByte(kernel.Exclusive, 1<<62)
+		require.NoError(t, err)
+		require.False(t, busy)
+		_, err = mine.WriteAt([]byte("S"), 0)
+		require.NoError(t, err, "the client's own memory takes it")
+		require.ErrorIs(t, mine.Sync(), syscall.EIO)
+		put(t, f.s.a, "elsewhere", "stale")
+		require.NoError(t, f.roots[0].Rename("elsewhere", "pointer"))
+		_, err = mine.LockByte(kernel.None, 1<<62)
+		require.NoError(t, err)
+		_, err = mine.WriteAt([]byte("Q"), 0)
+		require.NoError(t, err)
+		require.NoError(t, mine.Sync())
+		require.Equal(t, "Q", string(f.s.server.Truth("locked")))
+	})
+	on("a full disk shows when the file is synced or closed", &fssharetest.NFSOptions{Size: 1 << 20}, func(t *testing.T, f files) {
+		for i, end := range []func(kernel.File) error{kernel.File.Sync, kernel.File.Close} {
+			h, err := f.roots[0].OpenFile(fmt.Sprint("big", i), os.O_WRONLY|os.O_CREATE, 0o666)
+			require.NoError(t, err)
+			_, err = h.Write(make([]byte, 2<<20))
+			require.NoError(t, err)
+			require.ErrorIs(t, end(h), syscall.ENOSPC)
+		}
+	})
+}
+
+func TestSimulatedWritesThatFailLate(t *testing.T) {
+	virtually(t, "a full disk leaves nothing half-written", &fssharetest.NFSOptions{Size: 1 << 20}, func(t *testing.T, s simulated) {
+		put(t, s.a, "file", "old")
+		_, err := s.a.WriteFile(t.Context(), "file", strings.NewReader(strings.Repeat("x", 2<<20)), nil)
+		require.ErrorIs(t, err, fsshare.ErrThrottled)
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		require.Equal(t, "old", string(s.server.Truth("file")))
+		entries, err := fs.ReadDir(s.b.FS(t.Context()), ".")
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+		put(t, s.a, "file", "new")
+	})
+	for _, errno := range []syscall.Errno{syscall.EDQUOT, syscall.EIO, syscall.ENOSPC} {
+		virtually(t, "writes refused with "+errno.Error(), nil, func(t *testing.T, s simulated) {
+			put(t, s.a, "file", "old")
+			l := acquire(t, s.a, nil)
+			require.NoError(t, l.Commit(t.Context(), []byte("old")))
+			s.server.Refuse(errno)
+			_, err := s.a.WriteFile(t.Context(), "file", strings.NewReader("new"), nil)
+			require.ErrorIs(t, err, errno)
+			require.ErrorIs(t, s.a.Append(t.Context(), "file", []byte("new")), errno)
+			err = l.Commit(t.Context(), []byte("new"))
+			require.ErrorIs(t, err, errno)
+			require.Equal(t, errno == syscall.EIO, errors.Is(err, fsshare.ErrLost), "only EIO can be a loss")
+			s.server.Refuse(0)
+			require.Equal(t, "old", string(s.server.Truth("file")))
+			require.Equal(t, "old", committed(t, s.b))
+		})
+	}
+	virtually(t, "a quota of locks", &fssharetest.NFSOptions{LocksPerFile: 3}, func(t *testing.T, s simulated) {
+		for range 2 {
+			acquire(t, s.a, &fsshare.LockOptions{Shared: true})
+		}
+		_, err := s.b.Acquire(t.Context(), "lock", &fsshare.LockOptions{Shared: true})
+		require.ErrorIs(t, err, efsshare.ErrLockQuota)
+		require.ErrorIs(t, err, fsshare.ErrThrottled)
+		require.ErrorIs(t, err, syscall.EDQUOT)
+	})
+}
+
+func TestSimulatedHangs(t *testing.T) {
+	virtually(t, "a call returns by its deadline, and then at once", nil, func(t *testing.T, s simulated) {
+		put(t, s.a, "file", "x")
+		s.clients[0].Cut()
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				start := time.Now()
+				var err error
+				switch i % 4 {
+				case 0:
+					_, err = fs.ReadFile(s.a.FS(ctx), "file")
+				case 1:
+					_, err = s.a.WriteFile(ctx, "file", strings.NewReader("y"), nil)
+				case 2:
+					_, err = s.a.Acquire(ctx, "lock", nil)
+				default:
+					err = s.a.Append(ctx, "log", []byte("y"))
+				}
+				if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, fsshare.ErrHung) || time.Since(start) > 4*time.Second {
+					t.Errorf("%v after %v", err, time.Since(start))
+				}
+			})
+		}
+		wg.Wait()
+		h, err := s.a.Health()
+		require.NoError(t, err)
+		require.False(t, h.Open)
+		require.LessOrEqual(t, h.Hanging, 16)
+		start := time.Now()
+		_, err = s.a.Inspect(t.Context(), "lock")
+		require.ErrorIs(t, err, fsshare.ErrHung)
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Zero(t, time.Since(start))
+		require.ErrorIs(t, s.a.Probe(short), fsshare.ErrHung)
+		s.clients[0].Mend()
+		time.Sleep(time.Second)
+		h, err = s.a.Health()
+		require.NoError(t, err)
+		require.True(t, h.Open)
+		require.NoError(t, s.a.Probe(t.Context()))
+	})
+}
+
+// A storm: programs on three machines take one lock from each other while their
+// machines are cut off, frozen, expired and killed, and the server restarts.
+func TestSimulatedStorm(t *testing.T) {
+	seeds := 40
+	if testing.Short() {
+		seeds = 5
+	}
+	total := storm{}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := storm{random: rand.New(rand.NewPCG(uint64(seed), 6))}
+				w.rage(t)
+				total.taken += w.taken
+				total.commits += w.commits
+				total.losses += w.losses
+				total.refused += w.refused
+			})
+		})
+	}
+	t.Logf("%d acquisitions, %d commits, %d locks lost, %d stale commits refused", total.taken, total.commits, total.losses, total.refused)
+	require.Greater(t, total.taken, 50*seeds)
+	require.Greater(t, total.losses, seeds)
+	require.Greater(t, total.refused, seeds/2)
+}
+
+type storm struct {
+	random                          *rand.Rand
+	mu                              sync.Mutex
+	taken, commits, losses, refused int
+	newest                          uint64                 // the greatest token that was given
+	latest                          uint64                 // the token of the last commit
+	holders                         map[*efsshare.Lock]int // by the number of their machine
+	frozen                          [3]bool
+	thawed                          [3]time.Time
+	excused                         bool // a restart or a revocation has happened, which a holder cannot know
+}
+
+func (w *storm) rage(t *testing.T) {
+	lease := time.Duration(10+w.random.IntN(80)) * time.Second
+	server := fssharetest.NewNFS(&fssharetest.NFSOptions{Lease: lease, Courteous: w.random.IntN(2) == 0})
+	t.Cleanup(server.Close)
+	w.holders = map[*efsshare.Lock]int{}
+	w.excused = w.random.IntN(2) == 0
+	ctx, cancel := context.WithTimeout(t.Context(), 40*lease)
+	defer cancel()
+	var clients []*fssharetest.NFSClient
+	var wg sync.WaitGroup
+	for i := range 3 {
+		c := server.Client(fmt.Sprint("machine", i))
+		c.Delay(time.Millisecond)
+		clients = append(clients, c)
+		share := openOn(t, c)
+		work := rand.New(rand.NewPCG(w.random.Uint64(), 7))
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				w.turn(ctx, t, share, i, time.Duration(1+work.Int64N(int64(lease/3))))
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		time.Sleep(time.Duration(w.random.Int64N(int64(2 * lease))))
+		m := w.random.IntN(len(clients))
+		c := clients[m]
+		silence := time.Duration(w.random.Int64N(int64(2 * lease)))
+		kinds := 2
+		if w.excused {
+			kinds = 4
+		}
+		switch w.random.IntN(kinds) {
+		case 0:
+			c.Cut()
+			time.Sleep(silence)
+			c.Mend()
+		case 1:
+			w.freeze(m, true)
+			c.Freeze()
+			time.Sleep(silence)
+			w.freeze(m, false)
+			c.Thaw()
+		case 2:
+			c.Expire()
+		case 3:
+			server.Stop()
+			c.Cut()
+			time.Sleep(silence / 4)
+			server.Start()
+			time.Sleep(silence / 2)
+			c.Mend()
+		}
+	}
+	wg.Wait()
+}
+
+func (w *storm) freeze(machine int, frozen bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.frozen[machine], w.thawed[machine] = frozen, time.Now()
+}
+
+// turn takes the lock, works, commits, and gives it back.
+func (w *storm) turn(ctx context.Context, t *testing.T, share *efsshare.Share, machine int, work time.Duration) {
+	l, err := share.Acquire(ctx, "lock", nil)
+	if err != nil {
+		for _, may := range []error{context.DeadlineExceeded, fsshare.ErrLost, fsshare.ErrHung} {
+			if errors.Is(err, may) {
+				return
+			}
+		}
+		t.Errorf("Acquire = %v", err)
+		return
+	}
+	w.mu.Lock()
+	w.taken++
+	if l.Token() <= w.newest {
+		t.Errorf("token %d after %d", l.Token(), w.newest)
+	}
+	w.newest = l.Token()
+	for other, m := range w.holders {
+		// A frozen machine's program does not run, and when it goes on, its first commit
+		// finds out. One that is cut off knows before another has the lock.
+		asleep := w.frozen[m] || w.thawed[m].Equal(time.Now())
+		if !asleep && !w.excused && other.Context().Err() == nil {
+			t.Errorf("token %d was given, and the holder of token %d does not know", l.Token(), other.Token())
+		}
+	}
+	w.holders[l] = machine
+	w.mu.Unlock()
+	time.Sleep(work)
+	err = l.Commit(ctx, []byte(fmt.Sprint(l.Token())))
+	w.mu.Lock()
+	switch {
+	case err == nil:
+		w.commits++
+		if l.Token() < w.latest {
+			t.Errorf("a commit of token %d after one of %d", l.Token(), w.latest)
+		}
+		w.latest = max(w.latest, l.Token())
+	case errors.Is(err, fsshare.ErrLost):
+		w.refused++
+	}
+	delete(w.holders, l)
+	w.mu.Unlock()
+	if errors.Is(l.Unlock(), fsshare.ErrLost) {
+		w.mu.Lock()
+		w.losses++
+		w.mu.Unlock()
+	}
+}
