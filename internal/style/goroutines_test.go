@@ -12,6 +12,7 @@ var owners = map[string]string{
 	"internal/nfstest":         "a test server, and the process that is the guest's first",
 	"fsshare/efsshare/hold.go": "looks after a held lock, until Unlock or its loss",
 	"fsshare/efsshare/pool.go": "keeps callers from a mount that hangs",
+	"internal/lambdatest":      "waits for the end of the program that it started",
 	"internal/integration":     "starts servers and waits for their output",
 }
 
