@@ -341,3 +341,26 @@ func TestDynamoDBAnswersCarryTheirChecksum(t *testing.T) {
 	_, err = client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: new("gone")})
 	require.Equal(t, "ResourceNotFoundException", code(t, err))
 }
+
+func TestDynamoDBPutsBackWhatASnapshotHolds(t *testing.T) {
+	fake, client := newTable(t)
+	putItem(t, client, attributes{"pk": text("p"), "sk": text("a"), "v": text("1")})
+	before, err := fake.Items("sessions")
+	require.NoError(t, err)
+	require.Len(t, before, 1)
+	restore := fake.Snapshot()
+	for range 2 {
+		putItem(t, client, attributes{"pk": text("p"), "sk": text("a"), "v": text("2")})
+		putItem(t, client, key("p", "b"))
+		after, err := fake.Items("sessions")
+		require.NoError(t, err)
+		require.Len(t, after, 2)
+		require.NotEqual(t, before[0], after[0])
+		restore()
+		again, err := fake.Items("sessions")
+		require.NoError(t, err)
+		require.Equal(t, before, again)
+	}
+	_, err = fake.Items("nowhere")
+	require.Error(t, err)
+}

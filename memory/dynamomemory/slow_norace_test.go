@@ -1,0 +1,5 @@
+//go:build !race
+
+package dynamomemory_test
+
+const slow = false
