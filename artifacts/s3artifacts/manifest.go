@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -36,6 +35,7 @@ type blob struct {
 	CRC     string `json:"c,omitempty"` // CRC-32C, of an object in the form that S3 has it
 	Leaves  []byte `json:"l,omitempty"` // digests of leaves, where there are few but not one
 	Table   string `json:"t,omitempty"` // the key of an object with them, where there are many
+	From    string `json:"f,omitempty"` // bucket/key of an object that was adopted, in place of Key
 }
 
 type fileJSON struct {
@@ -75,7 +75,7 @@ func decodeFiles(text []byte) ([]file, error) {
 		if err := strict(line, &in); err != nil {
 			return nil, err
 		}
-		if in.Size < 0 || !strings.HasPrefix(in.Key, "b/") || len(in.Leaves)%sha256.Size != 0 ||
+		if in.Size < 0 || !in.placed() || len(in.Leaves)%sha256.Size != 0 ||
 			len(files) > 0 && files[len(files)-1].Path >= in.Path {
 			return nil, fmt.Errorf("%w: file %.200q of a list of files", artifacts.ErrCorrupt, in.Path)
 		}
@@ -99,7 +99,9 @@ func infos(files []file) []artifacts.FileInfo {
 func blobKeys(files []file) []string {
 	out := make([]string, 0, len(files))
 	for _, f := range files {
-		out = append(out, f.Key)
+		if f.Key != "" {
+			out = append(out, f.Key)
+		}
 		if f.Table != "" {
 			out = append(out, f.Table)
 		}
@@ -214,7 +216,9 @@ func (s *Store) known(ctx context.Context, l *ledger) (*index, error) {
 				return nil
 			}
 			for _, f := range files {
-				next.blobs[f.Digest] = f.blob
+				if f.From == "" { // what others own is not what a new version is made of
+					next.blobs[f.Digest] = f.blob
+				}
 			}
 			return err
 		})

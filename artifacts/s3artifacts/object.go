@@ -71,10 +71,20 @@ type object struct {
 	version string
 }
 
-// get reads an object. A version of "" means the current one; a span of no length
-// means all of it.
+// get reads an object of the store. A version of "" means the current one; a span of
+// no length means all of it.
 func (s *Store) get(ctx context.Context, key, version string, from span, adjust ...func(*s3.Options)) (object, error) {
-	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: &key}
+	return s.getAt(ctx, place{s.bucket, key}, version, from, adjust...)
+}
+
+// A place is where an object is.
+type place struct{ bucket, key string }
+
+func (p place) uri() string { return "s3://" + p.bucket + "/" + p.key }
+
+func (s *Store) getAt(ctx context.Context, at place, version string, from span, adjust ...func(*s3.Options)) (object, error) {
+	key := at.key
+	in := &s3.GetObjectInput{Bucket: &at.bucket, Key: &key}
 	if version != "" {
 		in.VersionId = &version
 	}

@@ -85,8 +85,9 @@ func (s *Store) downloadable(ctx context.Context, id artifacts.ID, presigner Pre
 }
 
 func (s *Store) presign(ctx context.Context, presigner Presigner, l *ledger, f file, expires time.Duration) (string, error) {
+	at := s.place(l, f.blob)
 	in := &s3.GetObjectInput{
-		Bucket: &s.bucket, Key: new(l.base + f.Key), ResponseContentType: &f.MediaType,
+		Bucket: &at.bucket, Key: &at.key, ResponseContentType: &f.MediaType,
 		ResponseContentDisposition: new(fmt.Sprintf("attachment; filename*=UTF-8''%s", escapeHeader(path.Base(f.Path)))),
 	}
 	if f.Version != "" {

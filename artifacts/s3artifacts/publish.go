@@ -366,6 +366,9 @@ func (p *publishing) resend(ctx context.Context, own *part, gone func(file) bool
 		if !gone(f) {
 			continue
 		}
+		if p.files == nil {
+			return fmt.Errorf("%s: %w: what belongs to it was collected before its version was visible", f.Path, artifacts.ErrConflict)
+		}
 		if p.found[i].Size < 0 {
 			return fmt.Errorf("%s: %w: a stream that was sent was collected before its version was visible", f.Path, artifacts.ErrConflict)
 		}

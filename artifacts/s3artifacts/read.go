@@ -105,7 +105,7 @@ func (s *Store) tree(ctx context.Context, l *ledger, v artifacts.Version) (*arti
 func (s *Store) located(l *ledger, files []file) []artifacts.FileInfo {
 	out := infos(files)
 	for i := range out {
-		out[i].URI = "s3://" + s.bucket + "/" + l.base + files[i].Key
+		out[i].URI = s.place(l, files[i].blob).uri()
 	}
 	return out
 }
@@ -150,7 +150,7 @@ func (c *content) leaf(ctx context.Context, number int64) ([]byte, error) {
 	if whole {
 		got = span{} // a whole object can be read where a range of it cannot
 	}
-	o, err := c.get(ctx, c.ledger.base+c.file.Key, c.file.Version, got, unchecked)
+	o, err := c.getAt(ctx, c.place(c.ledger, c.file.blob), c.file.Version, got, unchecked)
 	switch {
 	case errors.Is(err, artifacts.ErrNotFound):
 		return nil, c.gone(ctx, err)

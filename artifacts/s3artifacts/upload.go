@@ -129,12 +129,12 @@ func (p *sender) whole(ctx context.Context, path, digest string, data []byte, le
 		return nil, err
 	}
 	b.Version = version
-	return b, p.table(ctx, b, digest, leaves)
+	return b, p.table(ctx, p.ledger, b, digest, leaves)
 }
 
 // table puts the digests of leaves where a reader of a range finds them. Of one
 // leaf or none the digest of the file is enough.
-func (p *sender) table(ctx context.Context, b *blob, digest string, leaves [][sha256.Size]byte) error {
+func (s *Store) table(ctx context.Context, l *ledger, b *blob, digest string, leaves [][sha256.Size]byte) error {
 	if len(leaves) < 2 {
 		return nil
 	}
@@ -146,8 +146,8 @@ func (p *sender) table(ctx context.Context, b *blob, digest string, leaves [][sh
 		b.Leaves = text
 		return nil
 	}
-	b.Table = p.fresh("t", digest)
-	_, err := p.put(ctx, p.ledger.base+b.Table, text, nil)
+	b.Table = s.fresh("t", digest)
+	_, err := s.put(ctx, l.base+b.Table, text, nil)
 	return err
 }
 
@@ -195,7 +195,7 @@ func (p *sender) again(ctx context.Context, path string, size int64, digest stri
 	if err := up.end(ctx, b); err != nil {
 		return nil, err
 	}
-	return b, p.table(ctx, b, digest, d.Leaves())
+	return b, p.table(ctx, p.ledger, b, digest, d.Leaves())
 }
 
 // A stream is a file that is sent as it is read: from memory if it fits into a
@@ -264,7 +264,7 @@ func (st *stream) end() (*blob, error) {
 		if err := st.upload.end(st.ctx, st.blob); err != nil {
 			return nil, err
 		}
-		return st.blob, st.table(st.ctx, st.blob, digest, st.digest.Leaves())
+		return st.blob, st.table(st.ctx, st.ledger, st.blob, digest, st.digest.Leaves())
 	})
 	if err == nil && !completed {
 		err = st.abort()
