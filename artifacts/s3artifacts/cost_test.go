@@ -107,10 +107,41 @@ func TestAListOfFilesOfItsOwn(t *testing.T) {
 	fake.Intercept(c.intercept)
 	publish(t, store, long("1"), nil)
 	require.Equal(t, "[GET log:1 PUT head.json:1 PUT log:1]", c.take(), "301 unchanged files")
-	publish(t, open(t, fake.Client(), nil), long("1"), nil)
-	require.Equal(t, "[GET head.json:1 GET log:1 GET m:1 PUT head.json:1 PUT log:1]", c.take(), "the same, in another process")
+	cold := open(t, fake.Client(), nil)
+	require.Zero(t, publish(t, cold, long("1"), nil).Sent)
+	require.Equal(t, "[GET head.json:1 GET m:1 PUT head.json:1 PUT log:1]", c.take(), "the same, in another process: 4 requests")
+	require.Zero(t, publish(t, cold, long("1"), nil).Sent)
+	require.Equal(t, "[GET log:1 PUT head.json:1 PUT log:1]", c.take(), "and again")
 	publish(t, store, long("2"), nil)
-	require.Equal(t, "[GET log:2 PUT b:1 PUT head.json:1 PUT log:1 PUT m:1]", c.take(), "one of 301 files changed, and a record of another process")
+	require.Equal(t, "[GET log:4 PUT b:1 PUT head.json:1 PUT log:1 PUT m:1]", c.take(), "one of 301 files changed, and two records of another process, read ahead")
+}
+
+// A new process publishes on what the hint says, without a look for newer records:
+// where the hint is old, its commit finds them and decides again.
+func TestAPublishOnAnOldHintDecidesAgain(t *testing.T) {
+	fake := awsfake.NewS3("bucket")
+	store := open(t, fake.Client(), nil)
+	live := []artifacts.Change{artifacts.SetAlias{Alias: "live"}}
+	publish(t, store, files("w", "1"), &artifacts.PublishOptions{With: live})
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		lost := strings.HasSuffix(r.URL.Path, "head.json") && r.Method == http.MethodPut
+		if lost {
+			awsfake.Fail(w, r, http.StatusForbidden, "AccessDenied", "Access Denied")
+		}
+		return lost
+	})
+	publish(t, store, files("w", "2"), &artifacts.PublishOptions{With: live})
+	p := publish(t, open(t, fake.Client(), nil), files("w", "3"), nil)
+	require.Equal(t, int64(3), p.Version.ID.Number)
+	p = publish(t, open(t, fake.Client(), nil), files("w", "4"), &artifacts.PublishOptions{With: []artifacts.Change{
+		artifacts.Expect{Alias: "live", Version: 2}, artifacts.SetAlias{Alias: "live"},
+	}})
+	require.Equal(t, []artifacts.Move{{Alias: "live", From: 2, To: 4}}, p.Record.Moved, "the hint says that live is at 1")
+	_, err := open(t, fake.Client(), nil).Publish(t.Context(), ranker, files("w", "5"), &artifacts.PublishOptions{With: []artifacts.Change{
+		artifacts.Expect{Alias: "live", Version: 1}, artifacts.SetAlias{Alias: "live"},
+	}})
+	require.ErrorIs(t, err, artifacts.ErrConflict, "the hint agrees")
+	require.Equal(t, map[string]string{"1/w": "1", "2/w": "2", "3/w": "3", "4/w": "4"}, content(t, store))
 }
 
 func TestMaxStaleAsksNothing(t *testing.T) {

@@ -28,6 +28,7 @@ type ledger struct {
 	mu      sync.Mutex
 	fold    *fold // nil before it was read
 	checked time.Time
+	hinted  bool // the fold is that of a hint: nobody looked whether there is a newer record
 	index   *index
 	trees   map[int64]*artifacts.Tree
 }
@@ -83,6 +84,24 @@ func (s *Store) current(ctx context.Context, name artifacts.Name) (*ledger, erro
 	return l, s.refresh(ctx, l)
 }
 
+// hinted returns the ledger of a name as its hint has it, where the process knows
+// nothing of it yet. Whoever commits to it finds out what is newer by that.
+func (s *Store) hinted(ctx context.Context, name artifacts.Name) (*ledger, error) {
+	l := s.ledger(name)
+	if l.seq() < 0 {
+		if err := s.begin(ctx, l); err != nil || l.isHint() {
+			return l, err
+		}
+	}
+	return l, s.refresh(ctx, l)
+}
+
+func (l *ledger) isHint() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hinted
+}
+
 // recent is current, but for what MaxStale allows.
 func (s *Store) recent(ctx context.Context, name artifacts.Name) (*ledger, error) {
 	l := s.ledger(name)
@@ -118,6 +137,7 @@ func (s *Store) refresh(ctx context.Context, l *ledger) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.hinted = false
 	if began.After(l.checked) {
 		l.checked = began
 	}
@@ -224,6 +244,7 @@ func (s *Store) begin(ctx context.Context, l *ledger) error {
 	if err != nil {
 		return err
 	}
+	hinted := f != nil
 	if f == nil && seq >= s.every {
 		if _, f, err = s.folded(ctx, l, snapKey(seq-seq%s.every)); err != nil {
 			return err
@@ -237,7 +258,7 @@ func (s *Store) begin(ctx context.Context, l *ledger) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fold == nil {
-		l.fold = f
+		l.fold, l.hinted = f, hinted
 	}
 	return nil
 }

@@ -53,7 +53,11 @@ type part struct {
 
 func (p *publishing) publish(ctx context.Context, name artifacts.Name) (artifacts.Publication, error) {
 	var err error
-	if p.ledger, err = p.current(ctx, name); err != nil {
+	begin := p.current
+	if !p.named && p.opts.IfNext == 0 {
+		begin = p.hinted // nothing is decided before the commit
+	}
+	if p.ledger, err = begin(ctx, name); err != nil {
 		return artifacts.Publication{}, err
 	}
 	if out, err := p.before(ctx); err != nil || out.Again {

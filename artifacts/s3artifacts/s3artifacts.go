@@ -20,6 +20,7 @@
 //	Open                         1 GET, and 1 for each 16 MiB that is read
 //	Apply, also a rollback       1 GET and 1 PUT, and 1 PUT of the hint
 //	Publish of unchanged files   1 GET and 1 PUT, and 1 PUT of the hint
+//	the same by a new process    1 GET more where their list is long, see below
 //	Publish of n new files       the same and n PUT (more for a file above Options.PartSize)
 //	Publish with an ID           1 LIST more; the first of a name 1 PUT more
 //	List                         1 LIST for 1,000 names, and 1 or 2 GET for each name
