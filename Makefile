@@ -98,4 +98,5 @@ nightly: all vet-cross simd integration-minio vuln
 	$(MAKE) kit KIT=memory,dynamodb,s3
 	$(MAKE) peers
 	GENAISTORE_SCHEDULES=80000 go test -count=1 -timeout 2h -run TestModelNothingIsLost ./artifacts/s3artifacts
+	GENAISTORE_SCHEDULES=10000 go test -count=1 -timeout 1h -v -run 'TestThreeProcessesOverOneTable|TestOfManyAttempts' ./memory/dynamomemory
 	$(MAKE) fuzz FUZZTIME=5m

@@ -40,10 +40,11 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 	if err != nil {
 		return memory.Receipt{}, err
 	}
-	if err := s.follow(opts.After); err != nil {
+	after, err := s.follow(opts.After)
+	if err != nil {
 		return memory.Receipt{}, err
 	}
-	a := &appending{Store: s, place: at(key), opts: opts, told: s.lastTold(), body: body{Entry: entry, requestID: opts.RequestID}}
+	a := &appending{Store: s, place: at(key), opts: opts, told: max(s.lastTold(), after), body: body{Entry: entry, requestID: opts.RequestID}}
 	if opts.IfVersion > 0 {
 		a.body.version = opts.IfVersion + 1
 	}
@@ -74,13 +75,13 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 	return memory.Receipt{Record: r.memory(), Bookmark: bookmark(r.id), Version: r.version, Replayed: replayed}, nil
 }
 
-// follow makes later ids sort after a bookmark.
-func (s *Store) follow(b memory.Bookmark) error {
+// follow makes later ids sort after a bookmark, and returns the id in it.
+func (s *Store) follow(b memory.Bookmark) (id string, err error) {
 	after, err := bookmarkID(b)
 	if err != nil || after == (hlc.ID{}) {
-		return err
+		return "", err
 	}
-	return s.clock.Observe(after, time.Now())
+	return after.String(), s.clock.Observe(after, time.Now())
 }
 
 // begin makes sure of the session.

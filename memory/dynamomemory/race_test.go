@@ -50,6 +50,31 @@ func TestOfTwoThatStoreUnderOneIDOneIsAReplay(t *testing.T) {
 	require.Equal(t, []string{"a", "theirs"}, texts(t, mine, "s"))
 }
 
+// An attempt that has left only its marker has made an id. Who repeats it with a later
+// bookmark does not store under that, however young it is.
+func TestARepeatedAppendSortsAfterItsBookmark(t *testing.T) {
+	fake := newFake(t)
+	mine, theirs := open(t, fake, nil), open(t, fake, nil)
+	require.NoError(t, appendTo(mine, "s", entry("a"), nil))
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		refuse := putsRecord(awsfake.Operation(r), peek(r))
+		if refuse {
+			awsfake.Fail(w, r, http.StatusBadRequest, "AccessDeniedException", "no")
+		}
+		return refuse
+	})
+	require.ErrorIs(t, appendTo(mine, "s", entry("b"), &memory.AppendOptions{RequestID: "r"}), memory.ErrDenied)
+	fake.Intercept(nil)
+	seen, err := theirs.Append(t.Context(), key("s"), entry("c"), nil)
+	require.NoError(t, err)
+	fresh := open(t, fake, nil)
+	r, err := fresh.Append(t.Context(), key("s"), entry("b"), &memory.AppendOptions{RequestID: "r", After: seen.Bookmark})
+	require.NoError(t, err)
+	require.False(t, r.Replayed)
+	require.Greater(t, r.Record.ID, seen.Record.ID)
+	require.Equal(t, []string{"a", "c", "b"}, texts(t, fresh, "s"))
+}
+
 // A writer that is slower than the fence stores under the id that the fence made, and
 // never under its own.
 func TestAFencedWriterGoesOnUnderTheNewID(t *testing.T) {
