@@ -28,8 +28,13 @@ const batchEnd = "]}"
 // sampled is how many records a batch has before it takes room for all.
 const sampled = 10
 
-func (x *Index) newBatch(size int) *batch {
-	text := make([]byte, 0, size)
+// newBatch returns a batch for a body of about size bytes, in room that another no
+// longer needs, if it is enough.
+func (x *Index) newBatch(size int, room []byte) *batch {
+	text := room[:0]
+	if cap(text) < size {
+		text = make([]byte, 0, size)
+	}
 	text = append(text, `{"indexName":`...)
 	text = vectors.AppendValue(text, x.name)
 	text = append(text, `,"vectorBucketName":`...)
@@ -109,6 +114,13 @@ func (b *batch) body(which []int) []byte {
 		body = append(body, b.record(i)...)
 	}
 	return append(body, batchEnd...)
+}
+
+// release returns the room of a batch that is settled, which keeps nothing of it.
+func (b *batch) release() []byte {
+	room := b.text
+	b.text, b.whole = nil, nil
+	return room
 }
 
 // meets reports whether the two have a key in common.

@@ -102,7 +102,7 @@ func BenchmarkPut(b *testing.B) {
 		}
 		b.ReportAllocs()
 		for b.Loop() {
-			batch := x.newBatch(8 << 20)
+			batch := x.newBatch(8<<20, nil)
 			for _, v := range vs {
 				batch.add(v, 20<<20)
 			}

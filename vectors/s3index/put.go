@@ -65,6 +65,7 @@ type load struct {
 	size    int // what the next batch is expected to take
 	most    int // vectors of a batch; less once the service was short of capacity
 	flying  []*batch
+	room    [][]byte // of batches that are stored, for others
 	settled chan *sending
 	report  vectors.Report
 }
@@ -131,7 +132,7 @@ func (p *load) take(ctx context.Context, v vectors.Vector, launch func(*batch)) 
 	}
 	for {
 		if p.batch == nil {
-			p.batch = p.index.newBatch(p.size)
+			p.batch = p.index.newBatch(p.size, p.spare())
 		}
 		if len(p.batch.keys) < p.most && p.batch.add(normal, p.index.opts.BodyBytes) {
 			if p.opts.SkipEqual != "" {
@@ -147,6 +148,16 @@ func (p *load) take(ctx context.Context, v vectors.Vector, launch func(*batch)) 
 			return err
 		}
 	}
+}
+
+// spare returns room that is free, or nil.
+func (p *load) spare() []byte {
+	if len(p.room) == 0 {
+		return nil
+	}
+	room := p.room[len(p.room)-1]
+	p.room = p.room[:len(p.room)-1]
+	return room
 }
 
 // refuse rejects a vector that is not sent.
@@ -183,6 +194,9 @@ func (p *load) flush(ctx context.Context, launch func(*batch)) error {
 // settle adds what became of a batch to the report.
 func (p *load) settle(ctx context.Context, s *sending) error {
 	p.flying = slices.DeleteFunc(p.flying, func(b *batch) bool { return b == s.batch })
+	if room := s.batch.release(); s.clean {
+		p.room = append(p.room, room)
+	}
 	p.report.Done += s.done
 	p.report.Skipped += s.skipped
 	p.report.Rejected = append(p.report.Rejected, s.rejected...)

@@ -6,9 +6,6 @@ import (
 	"iter"
 	"math"
 	"net/http"
-	"os"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -272,74 +269,6 @@ func TestOtherErrorsOfTheServiceEndAPut(t *testing.T) {
 	_, err := open(t, awsfake.NewVectors().Client(), nil).Put(t.Context(), numbered(1), nil)
 	require.ErrorIs(t, err, vectors.ErrNotFound)
 	require.ErrorContains(t, err, "put bucket/docs: ")
-}
-
-// stub answers as the service does to puts of a million vectors, in virtual time,
-// with a latency and its limits on an index.
-type stub struct {
-	next    *awsfake.Vectors
-	latency time.Duration
-
-	mu      sync.Mutex
-	second  time.Time
-	vectors int
-	most    int // vectors of a second
-	total   int
-	heap    uint64
-}
-
-func (s *stub) Do(r *http.Request) (*http.Response, error) {
-	if awsfake.Operation(r) != "PutVectors" {
-		return s.next.Do(r)
-	}
-	time.Sleep(s.latency)
-	n := 500
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.second) >= time.Second {
-		s.second, s.vectors = now, 0
-	}
-	s.vectors += n
-	s.total += n
-	s.most = max(s.most, s.vectors)
-	if s.total%50_000 == 0 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		s.heap = max(s.heap, m.HeapAlloc)
-	}
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: http.NoBody, Request: r}, nil
-}
-
-func TestALoadRunsAtTheRateOfTheService(t *testing.T) {
-	n, dimension := 200_000, 8
-	if os.Getenv("GENAISTORE_LOAD") != "" { // a million of 768, which takes minutes of real time
-		n, dimension = 1_000_000, 768
-	}
-	synctest.Test(t, func(t *testing.T) {
-		fake := awsfake.NewVectors()
-		create(t, fake, vectors.Schema{Dimension: dimension})
-		s := &stub{next: fake, latency: 300 * time.Millisecond}
-		x := open(t, fake.Client(clientOf(s)), nil)
-		data := make([]float32, dimension)
-		for i := range data {
-			data[i] = float32(math.Sin(float64(i + 1)))
-		}
-		start := time.Now()
-		report, err := x.Put(t.Context(), func(yield func(vectors.Vector, error) bool) {
-			for i := range n {
-				if !yield(vectors.Vector{Key: strconv.Itoa(i), Data: data}, nil) {
-					return
-				}
-			}
-		}, nil)
-		require.NoError(t, err)
-		require.Equal(t, n, report.Done)
-		rate := float64(n) / time.Since(start).Seconds()
-		t.Logf("%d vectors of %d at %.0f a second, at most %d in one, %d requests, a heap of at most %d MiB", n, dimension, rate, s.most, report.Requests, s.heap>>20)
-		require.InDelta(t, 2500, rate, 125, "within 5 %% of what an index takes")
-		require.LessOrEqual(t, s.most, 2500)
-		require.Less(t, s.heap, uint64(64<<20))
-	})
 }
 
 func TestSkipEqualReadsMetadataAndWritesTheRest(t *testing.T) {

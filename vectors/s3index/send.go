@@ -25,6 +25,8 @@ type sending struct {
 	skipEqual string
 
 	paced    bool // the governor was asked for the first request already
+	tries    int
+	clean    bool // the service took the whole body at once, so nothing reads it any more
 	done     int
 	skipped  int
 	rejected []vectors.Rejection
@@ -104,6 +106,7 @@ func (s *sending) send(ctx context.Context, which []int) error {
 	}
 	switch {
 	case err == nil:
+		s.clean = s.tries == 1 && len(which) == len(s.batch.keys)
 		for _, i := range which {
 			s.done += s.batch.counts[i]
 		}
@@ -123,6 +126,7 @@ func (s *sending) try(ctx context.Context, which []int) error {
 	} else if err := s.index.governor.wait(ctx, len(which)); err != nil {
 		return err
 	}
+	s.tries++
 	e := &exchange{body: s.batch.body(which)}
 	return exchanged(ctx, e, func(option func(*s3vectors.Options)) error {
 		_, err := s.index.client.PutVectors(ctx, &s3vectors.PutVectorsInput{
