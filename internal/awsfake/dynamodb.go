@@ -3,7 +3,7 @@ package awsfake
 // The fake of Amazon DynamoDB lacks, and refuses:
 //
 //   - streams, TTL, tags, backups, and every operation that is not in
-//     DynamoDB.operations, such as scans and transactional reads
+//     DynamoDB.operations, such as scans
 //   - indexes that do not project all attributes, or that are made after the table
 //   - paths into maps and lists in expressions
 //   - functions other than attribute_exists, attribute_not_exists, begins_with and,
@@ -77,6 +77,7 @@ func (f *DynamoDB) operations() map[string]func(*http.Request) (any, error) {
 
 		"BatchGetItem":       f.batchGetItem,
 		"BatchWriteItem":     f.batchWriteItem,
+		"TransactGetItems":   f.transactGetItems,
 		"TransactWriteItems": f.transactWriteItems,
 	}
 }

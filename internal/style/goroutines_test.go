@@ -9,6 +9,7 @@ import (
 // owners may start goroutines that outlive the call that started them, with the
 // reason. A folder stands for all below it.
 var owners = map[string]string{
+	"internal/daxtest":         "a test server",
 	"internal/nfstest":         "a test server, and the process that is the guest's first",
 	"fsshare/efsshare/hold.go": "looks after a held lock, until Unlock or its loss",
 	"fsshare/efsshare/pool.go": "keeps callers from a mount that hangs",
