@@ -86,7 +86,7 @@ func (r *removal) remove(ctx context.Context, keys []string) error {
 }
 
 func (x *Index) remove(ctx context.Context, keys []string) error {
-	if err := x.governor.wait(ctx, len(keys)); err != nil {
+	if err := x.governor.Wait(ctx, 1, len(keys)); err != nil {
 		return err
 	}
 	return exchanged(ctx, new(exchange), func(option func(*s3vectors.Options)) error {

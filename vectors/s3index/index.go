@@ -32,6 +32,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3vectors"
 
+	"github.com/genaistore/genaistore/internal/pace"
 	"github.com/genaistore/genaistore/vectors"
 )
 
@@ -131,7 +132,7 @@ type Index struct {
 	client       Client
 	bucket, name string
 	opts         Options
-	governor     governor
+	governor     *pace.Pacer // of requests and of vectors
 
 	mu          sync.Mutex
 	description *description // nil until it is read
@@ -163,9 +164,7 @@ func New(client Client, bucket, index string, opts *Options) (*Index, error) {
 	if err := cmp.Or(validateNames(bucket, index), o.validate()); err != nil {
 		return nil, fmt.Errorf("new index: %w", err)
 	}
-	x := &Index{client: client, bucket: bucket, name: index, opts: o}
-	x.governor = governor{perRequest: perSecond(o.RequestsPerSecond), perVector: perSecond(o.VectorsPerSecond)}
-	return x, nil
+	return &Index{client: client, bucket: bucket, name: index, opts: o, governor: pace.New(o.RequestsPerSecond, o.VectorsPerSecond)}, nil
 }
 
 // Describe implements [vectors.Index]. What it returns is read once: nothing but

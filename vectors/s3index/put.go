@@ -178,7 +178,7 @@ func (p *load) flush(ctx context.Context, launch func(*batch)) error {
 		}
 	}
 	if p.opts.SkipEqual == "" {
-		if err := p.index.governor.wait(ctx, len(p.batch.live())); err != nil {
+		if err := p.index.governor.Wait(ctx, 1, len(p.batch.live())); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3vectors"
 	"github.com/aws/aws-sdk-go-v2/service/s3vectors/types"
 
+	"github.com/genaistore/genaistore/internal/pace"
 	"github.com/genaistore/genaistore/vectors"
 )
 
@@ -86,8 +87,8 @@ func (x *Index) patiently(ctx context.Context, try func() error) error {
 		if !errors.Is(err, vectors.ErrThrottled) || ctx.Err() != nil {
 			return err
 		}
-		x.governor.pause(wait)
-		if err := sleep(ctx, wait); err != nil {
+		x.governor.Pause(wait)
+		if err := pace.Sleep(ctx, wait); err != nil {
 			return err
 		}
 		wait *= 2
@@ -123,7 +124,7 @@ func (s *sending) send(ctx context.Context, which []int) error {
 func (s *sending) try(ctx context.Context, which []int) error {
 	if s.paced {
 		s.paced = false
-	} else if err := s.index.governor.wait(ctx, len(which)); err != nil {
+	} else if err := s.index.governor.Wait(ctx, 1, len(which)); err != nil {
 		return err
 	}
 	s.tries++
