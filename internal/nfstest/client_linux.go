@@ -1,19 +1,16 @@
 package nfstest
 
 import (
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/genaistore/genaistore/internal/nfstest/guest"
 	"github.com/genaistore/genaistore/internal/nfstest/knfsd"
-	"github.com/genaistore/genaistore/internal/nfstest/netlink"
 )
 
 // Clients returns the two clients, with an empty folder for this test. At the
@@ -68,66 +65,43 @@ func empty(dir string) error {
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
+// ask has process 1 of the guest do something, which needs rights that a test may
+// not have.
+func ask(request guest.Request) error {
+	_, err := guest.Ask(request)
+	return err
+}
+
 // Cut takes the client's wire away: what it sends is lost, and so is what is
 // sent to it. Calls into its mount wait.
-func (c Client) Cut() error {
-	return onWire(func(conn *netlink.Conn) error { return conn.SetDown(guest.Link(c.Number)) })
-}
+func (c Client) Cut() error { return ask(guest.Request{Do: guest.DoCut, Machine: c.Number}) }
 
 // Mend gives the client its wire back. The client notices at its next attempt:
 // TCP spaces them out, up to about as long again as the wire was cut.
-func (c Client) Mend() error {
-	return onWire(func(conn *netlink.Conn) error { return conn.SetUp(guest.Link(c.Number)) })
-}
+func (c Client) Mend() error { return ask(guest.Request{Do: guest.DoMend, Machine: c.Number}) }
 
 // Delay holds back all that the server sends to the client by d, to the end of
 // the test or until Delay(0). A round trip takes d longer.
 func (c Client) Delay(d time.Duration) error {
-	return onWire(func(conn *netlink.Conn) error { return conn.Delay(guest.Link(c.Number), d) })
-}
-
-func onWire(f func(*netlink.Conn) error) error {
-	conn, err := netlink.Dial()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	return f(conn)
+	return ask(guest.Request{Do: guest.DoDelay, Machine: c.Number, Delay: d})
 }
 
 // Expire has the server take all locks and open files from the client, at once,
-// as if it had been silent for a lease and somebody else wanted them.
-func (c Client) Expire() error {
-	list, err := knfsd.Clients()
-	if err != nil {
-		return err
-	}
-	for _, k := range list {
-		if strings.HasPrefix(k.Address, guest.ClientAddress(c.Number).String()+":") {
-			return k.Expire()
-		}
-	}
-	return fmt.Errorf("the server does not know %s", c.Name)
-}
+// as if it had been silent for a lease and somebody else wanted them. Nfs-ganesha
+// takes those of all clients: it starts again and gives them no time to claim them.
+func (c Client) Expire() error { return ask(guest.Request{Do: guest.DoExpire, Machine: c.Number}) }
 
 // MountWith mounts the export once more as this client, with these options (such
 // as "soft,timeo=20,retrans=1,nosharecache"), and returns where. It is unmounted
 // at the end of the test.
 func (c Client) MountWith(tb testing.TB, options string) string {
 	tb.Helper()
-	target, err := newFolder(guest.Root, c.Name+"-")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := guest.Mount(c.Number, target, options); err != nil {
+	target := filepath.Join(guest.Root, c.Name+"-"+rand.Text())
+	if err := ask(guest.Request{Do: guest.DoMount, Machine: c.Number, Target: target, Options: options}); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil {
-			tb.Error(os.NewSyscallError("umount "+target, err))
-			return
-		}
-		if err := os.Remove(target); err != nil {
+		if err := ask(guest.Request{Do: guest.DoUnmount, Target: target}); err != nil {
 			tb.Error(err)
 		}
 	})
@@ -136,6 +110,7 @@ func (c Client) MountWith(tb testing.TB, options string) string {
 
 // Server is the server of the guest.
 type Server struct {
+	Name   string // Knfsd or Ganesha
 	Export string // the exported folder, as the server sees it: the truth behind the clients' caches
 }
 
@@ -143,29 +118,36 @@ type Server struct {
 func OpenServer(tb testing.TB) Server {
 	tb.Helper()
 	skipOutside(tb)
-	return Server{Export: guest.Export}
+	return Server{Name: os.Getenv(guest.Inside), Export: guest.Export}
 }
 
 // Lease is how long the server remembers a silent client when somebody else
 // wants what it holds.
-func (Server) Lease() (time.Duration, error) { return knfsd.Lease() }
+func (Server) Lease() (time.Duration, error) {
+	reply, err := guest.Ask(guest.Request{Do: guest.DoLease})
+	return reply.Lease, err
+}
 
-// Clients lists who the server has given client ids to.
-func (Server) Clients() ([]knfsd.Client, error) { return knfsd.Clients() }
+// Clients lists who the server has given client ids to. Nfs-ganesha does not:
+// errors.ErrUnsupported.
+func (Server) Clients() ([]knfsd.Client, error) {
+	reply, err := guest.Ask(guest.Request{Do: guest.DoClients})
+	return reply.Clients, err
+}
 
 // Restart stops the server, calls between if it is not nil, and starts the server
 // again. For a period of grace its clients may claim their locks again, and
 // requests for new locks and files wait. Files stay as they are.
 func (Server) Restart(between func()) error {
-	s := guest.Server()
-	if err := s.Stop(); err != nil {
+	if err := ask(guest.Request{Do: guest.DoStop}); err != nil {
 		return err
 	}
 	if between != nil {
 		between()
 	}
-	return s.Resume()
+	return ask(guest.Request{Do: guest.DoResume})
 }
 
-// EndGrace ends the period of grace now: what was not claimed is free.
-func (Server) EndGrace() error { return knfsd.EndGrace() }
+// EndGrace ends the period of grace now: what was not claimed is free. With
+// nfs-ganesha, which cannot be told, it waits for the end.
+func (Server) EndGrace() error { return ask(guest.Request{Do: guest.DoEndGrace}) }

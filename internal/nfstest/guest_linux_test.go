@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,9 @@ func ofd(f *os.File, kind int16) error {
 func TestTheServerHasTwoClients(t *testing.T) {
 	nfstest.Clients(t)
 	list, err := nfstest.OpenServer(t).Clients()
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	require.NotEqual(t, list[0].ID, list[1].ID)
@@ -46,9 +50,20 @@ func TestTheServerHasTwoClients(t *testing.T) {
 	require.ElementsMatch(t, []string{"Linux NFSv4.1 client1", "Linux NFSv4.1 client2"}, []string{list[0].Name, list[1].Name})
 }
 
+// tick waits until a write can be told from the last one. Nfs-ganesha tells its
+// clients of a change by the time of the last one, which its kernel's clock gives
+// in steps: of two writes within a step, other clients may see the first only.
+func tick(t *testing.T) {
+	t.Helper()
+	if nfstest.OpenServer(t).Name == nfstest.Ganesha {
+		pause(t, 25*time.Millisecond)
+	}
+}
+
 func TestAFileClosedAtOneClientIsReadAtTheOther(t *testing.T) {
 	c := nfstest.Clients(t)
 	for i := range 200 {
+		tick(t)
 		want := fmt.Sprintf("version %04d", i)
 		from, to := c[i%2], c[(i+1)%2]
 		require.NoError(t, os.WriteFile(filepath.Join(from.Dir, "f"), []byte(want), 0o666))
@@ -62,7 +77,9 @@ func TestAnOverwrittenFileIsReadAfreshAtOnce(t *testing.T) {
 	c := nfstest.Clients(t)
 	f := openRW(t, c[0].Dir, "f")
 	stale := 0
-	for i := range 500 {
+	const rounds = 200
+	for i := range rounds {
+		tick(t)
 		want := fmt.Sprintf("version %04d", i)
 		_, err := f.WriteAt([]byte(want), 0)
 		require.NoError(t, err)
@@ -73,7 +90,7 @@ func TestAnOverwrittenFileIsReadAfreshAtOnce(t *testing.T) {
 			stale++
 		}
 	}
-	require.Zero(t, stale, "stale reads of 500")
+	require.Zero(t, stale, "stale reads of %d", rounds)
 }
 
 func TestOFDLocksExcludeTheOtherClient(t *testing.T) {
@@ -125,12 +142,16 @@ func TestTheLockOfAKilledProcessIsFree(t *testing.T) {
 	holder.Env = append(os.Environ(), "HOLD="+filepath.Join(c[0].Dir, "lock"))
 	out, err := holder.StdoutPipe()
 	require.NoError(t, err)
+	_, err = holder.StdinPipe() // which keeps it waiting
+	require.NoError(t, err)
 	require.NoError(t, holder.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "holding", strings.TrimSpace(line))
 	require.ErrorIs(t, ofd(b, syscall.F_WRLCK), syscall.EAGAIN)
 
+	pause(t, 300*time.Millisecond)
+	require.ErrorIs(t, ofd(b, syscall.F_WRLCK), syscall.EAGAIN, "the holder is alive")
 	require.NoError(t, holder.Process.Kill())
 	require.Error(t, holder.Wait())
 	start := time.Now()
@@ -149,7 +170,8 @@ func TestHelperHoldsALock(t *testing.T) {
 	f := openRW(t, path)
 	require.NoError(t, ofd(f, syscall.F_WRLCK))
 	fmt.Println("holding")
-	select {}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	require.NoError(t, err)
 }
 
 func TestALockTakenFromItsHolderFencesIt(t *testing.T) {
@@ -236,7 +258,9 @@ func TestARestartedServerKeepsTheLocksOfTheLiving(t *testing.T) {
 	t.Logf("the holder goes on after %v", time.Since(start).Round(time.Millisecond))
 	require.NoError(t, server.EndGrace())
 	require.ErrorIs(t, ofd(b, syscall.F_WRLCK), syscall.EAGAIN)
-	require.Less(t, time.Since(start), 5*time.Second, "the grace was over")
+	if server.Name == nfstest.Knfsd { // the other cannot be told that the grace is over
+		require.Less(t, time.Since(start), 5*time.Second)
+	}
 	require.NoError(t, ofd(a, syscall.F_UNLCK))
 	require.NoError(t, ofd(b, syscall.F_WRLCK))
 }
@@ -251,7 +275,11 @@ func TestARestartedServerGrantsNothingNewDuringItsGrace(t *testing.T) {
 	start := time.Now()
 	require.NoError(t, ofd(b, syscall.F_WRLCK))
 	t.Logf("a new lock takes %v", time.Since(start).Round(10*time.Millisecond))
-	require.Greater(t, time.Since(start), 8*time.Second)
+	least := 8 * time.Second
+	if nfstest.OpenServer(t).Name == nfstest.Ganesha {
+		least = time.Second // it ends its grace when all clients have claimed what they had
+	}
+	require.Greater(t, time.Since(start), least)
 }
 
 func TestALockNotClaimedAfterARestartIsLost(t *testing.T) {

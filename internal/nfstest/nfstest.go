@@ -14,31 +14,36 @@
 //
 // # What is there
 //
-// The server is the kernel's own, knfsd, exporting 256 MiB of memory (tmpfs). It
-// grants no delegations, as Amazon EFS never does. The clients are the kernel's
-// own too, in network namespaces of their own, so they have different client
-// ids, leases, caches and wires. Faults: [Client.Cut] and [Client.Mend],
-// [Client.Delay], [Client.Expire], [Server.Restart] with or without grace, full
-// disk, and what a test can do by itself: kill processes. [Client.MountWith]
-// mounts the export again with other options. ([Server] says what else the
-// server can be asked.) The lease and the grace take 10
-// seconds, the least that the kernel allows, or what the environment says (see
-// command nfsexec).
+// The server is the kernel's own, knfsd, or, with GENAISTORE_NFS_SERVER=ganesha,
+// Debian's nfs-ganesha. It exports 256 MiB of memory (tmpfs), and grants no
+// delegations, as Amazon EFS never does. The clients are the kernel's own too, in
+// network namespaces of their own, so they have different client ids, leases, caches
+// and wires. Faults: [Client.Cut] and [Client.Mend], [Client.Delay],
+// [Client.Expire], [Server.Restart] with or without grace, full disk, and what a
+// test can do by itself: kill processes. [Client.MountWith] mounts the export again
+// with other options. [SecondMachine] boots one more client, with a kernel of its
+// own, that can be frozen, cut off and killed. ([Server] says what else the server
+// can be asked.) The lease and the grace take 10 seconds, the least that the kernel
+// allows, or what the environment says (see command nfsexec).
+//
+// A test does none of this itself: process 1 does it when asked, so tests need no
+// rights, and run as an ordinary user with GENAISTORE_NFS_USER=1000, whose root is
+// nobody to the server then.
 //
 // # What is not
 //
-// One guest is one kernel: it has one processor, and its clients cannot be frozen
-// or die by themselves. That takes a second kernel on a wire to the first, which
-// package uml can boot but nobody here joins yet. There is no second server
-// implementation (nfs-ganesha). Programs with the race detector do not run in the
-// guest. The kernel is amd64 Linux, and so must the host be.
+// A guest is a kernel with one processor; of two clients in one, neither can stand
+// still alone. Programs with the race detector do not run in the guest. The kernel
+// is amd64 Linux, and so must the host be. Nfs-ganesha lists no clients, forgets
+// none alone, and ends no grace when told; and as it tells its clients of a change
+// by the time of it, two within one step of the kernel's clock are one to them.
 //
 // # How it is made
 //
-// Package uml brings and boots the kernel, package guest is process 1 in it,
-// package netlink makes and breaks the wires, package knfsd runs the server, and
-// command nfsexec joins them. The export is a tmpfs because it needs no mkfs of
-// the host and fills up like a disk.
+// Package debian brings the packages, package uml boots the kernels and joins them,
+// package guest is process 1 in them, package netlink makes and breaks the wires,
+// packages knfsd and ganesha run the servers, and command nfsexec starts it all. The
+// export is a tmpfs because it needs no mkfs of the host and fills up like a disk.
 package nfstest
 
 import (
@@ -55,6 +60,12 @@ type Client struct {
 	Mount  string // where the export is mounted
 	Dir    string // a folder for this test alone, the same one at every client
 }
+
+// The servers.
+const (
+	Knfsd   = guest.Knfsd
+	Ganesha = guest.Ganesha
+)
 
 // InGuest reports whether this process runs in the guest.
 func InGuest() bool { return os.Getenv(guest.Inside) != "" }

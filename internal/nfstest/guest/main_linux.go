@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/genaistore/genaistore/internal/nfstest/netlink"
 )
 
 // IsInit reports whether this process is process 1 of a guest, and must call Main.
@@ -44,24 +46,39 @@ func run(folder string) (Result, error) {
 	if err := json.Unmarshal(text, &job); err != nil {
 		return Result{}, err
 	}
+	if job.Client {
+		return Result{}, beClient(job)
+	}
 	if err := setUp(job); err != nil {
 		return Result{}, err
 	}
 	return runProgram(job)
 }
 
-// setUp starts the server and mounts its clients. The server spends a second in
-// waiting for a daemon that is not there; the rest is done meanwhile.
+// setUp starts the server, mounts its clients and opens the desk. The kernel's
+// server spends a second in waiting for a daemon that is not there; the rest is
+// done meanwhile.
 func setUp(job Job) error {
 	modules, err := openModules(job.Modules)
 	if err != nil {
 		return err
 	}
-	if err := step("server modules", func() error { return modules.load("nfsd") }); err != nil {
+	d := desk{lease: job.Lease}
+	if d.host, err = openSerial(hostLine, syscall.O_RDWR); err != nil {
 		return err
 	}
+	if job.Server == Knfsd {
+		if err := step("server modules", func() error { return modules.load("nfsd") }); err != nil {
+			return err
+		}
+	}
 	served := make(chan error, 1)
-	go func() { served <- step("server", func() error { return serve(job) }) }()
+	go func() {
+		served <- step("server", func() (err error) {
+			d.server, err = serve(job)
+			return err
+		})
+	}()
 	wired := errors.Join(
 		step("client modules", func() error { return modules.load("veth", "sch_netem", "nfsv4") }),
 		step("network", wire),
@@ -70,7 +87,29 @@ func setUp(job Job) error {
 	if err := errors.Join(wired, <-served); err != nil {
 		return err
 	}
-	return step("clients", mountClients)
+	return errors.Join(step("clients", mountClients), d.open())
+}
+
+// beClient is the life of the second machine: it mounts what the first one exports,
+// and runs programs until the host switches it off.
+func beClient(job Job) error {
+	modules, err := openModules(job.Modules)
+	if err != nil {
+		return err
+	}
+	conn, err := netlink.Dial()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		step("client modules", func() error { return modules.load("nfsv4") }),
+		os.NewSyscallError("sethostname", syscall.Sethostname([]byte(Hostname(Second)))),
+		step("network", func() error {
+			return errors.Join(conn.SetUp("lo"), wireOuter(conn, ClientAddress(Second)), conn.Close())
+		}),
+		step("mount", func() error { return mountHere(Second, MountPoint(Second), standardOptions) }),
+		agent(),
+	)
 }
 
 // step does a part of the work and notes on the console when it is done.
@@ -85,11 +124,11 @@ func step(name string, do func() error) error {
 // runProgram runs the job's program with its two output streams on serial lines,
 // which carry them to the host as they are written, byte for byte.
 func runProgram(job Job) (Result, error) {
-	stdout, err := openSerial(0)
+	stdout, err := openSerial(0, syscall.O_WRONLY)
 	if err != nil {
 		return Result{}, err
 	}
-	stderr, err := openSerial(1)
+	stderr, err := openSerial(1, syscall.O_WRONLY)
 	if err != nil {
 		return Result{}, err
 	}
@@ -97,7 +136,12 @@ func runProgram(job Job) (Result, error) {
 	// Process 1 has nobody who could cancel it: the host ends the whole machine.
 	cmd := exec.Command(job.Args[0], job.Args[1:]...)
 	cmd.Dir = job.Dir
-	cmd.Env = append(slices.Clone(job.Env), "TMPDIR="+Temp, Inside+"=1")
+	cmd.Env = append(slices.Clone(job.Env), "TMPDIR="+Temp, Inside+"="+job.Server)
+	if job.User != 0 {
+		if err := asUser(cmd, job); err != nil {
+			return Result{}, err
+		}
+	}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err = cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -107,6 +151,24 @@ func runProgram(job Job) (Result, error) {
 		}
 	}
 	return result, errors.Join(err, drain(stdout), drain(stderr))
+}
+
+// asUser has the program run as somebody who may not read what root built: it gets
+// a copy, and the working directory by inheritance.
+func asUser(cmd *exec.Cmd, job Job) error {
+	image, err := os.ReadFile(job.Args[0])
+	if err != nil {
+		return err
+	}
+	cmd.Path = filepath.Join(Temp, filepath.Base(job.Args[0]))
+	cmd.Args[0] = cmd.Path
+	if err := os.WriteFile(cmd.Path, image, 0o755); err != nil {
+		return err
+	}
+	cmd.Dir = ""
+	cmd.Env = append(cmd.Env, "HOME="+Temp)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(job.User), Gid: uint32(job.User)}}
+	return os.Chdir(job.Dir)
 }
 
 func report(result Result) error {

@@ -15,11 +15,16 @@ import (
 
 // Machines is the number of network namespaces with a wire to the server. The
 // first Clients of them have the export mounted; the last is for tests that
-// mount by themselves.
+// mount by themselves. Second is the number of the second kernel, which is there
+// when a test boots it.
 const (
 	Machines = 3
 	Clients  = 2
+	Second   = Machines + 1
 )
+
+// outerLink is the end of the wire between the two kernels, at both of them.
+const outerLink = "vec0"
 
 // Link is the server's end of machine n's wire, counting from 1.
 func Link(n int) string { return "v" + strconv.Itoa(n) }
@@ -54,7 +59,12 @@ func wire() error {
 			return fmt.Errorf("machine %d: %w", n, err)
 		}
 	}
-	return nil
+	return wireOuter(conn, ServerAddress(Second))
+}
+
+// wireOuter brings up this kernel's end of the wire between the two.
+func wireOuter(conn *netlink.Conn, address netip.Addr) error {
+	return errors.Join(conn.AddAddress(outerLink, netip.PrefixFrom(address, subnet)), conn.SetUp(outerLink))
 }
 
 func wireMachine(conn *netlink.Conn, n int) error {

@@ -94,6 +94,7 @@ func makeDevices() error {
 		{"console", consoleMajor, 1},
 		{"ttyS0", ttyMajor, 64},
 		{"ttyS1", ttyMajor, 65},
+		{"ttyS2", ttyMajor, 66},
 	} {
 		path := "/dev/" + d.name
 		if err := syscall.Mknod(path, syscall.S_IFCHR, d.major<<8|d.minor); err != nil {
@@ -106,20 +107,24 @@ func makeDevices() error {
 	return os.Symlink("/proc/self/fd", "/dev/fd")
 }
 
+// hostLine is the serial line by which the host is asked.
+const hostLine = 2
+
 // openSerial opens a serial line and has the kernel leave its bytes alone.
-func openSerial(n int) (*os.File, error) {
+func openSerial(n, mode int) (*os.File, error) {
 	// A plain blocking descriptor, as a program expects its output to be.
-	fd, err := syscall.Open("/dev/ttyS"+strconv.Itoa(n), syscall.O_WRONLY|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	fd, err := syscall.Open("/dev/ttyS"+strconv.Itoa(n), mode|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("open serial line", err)
 	}
-	var mode syscall.Termios
-	if err := ioctl(fd, syscall.TCGETS, uintptr(unsafe.Pointer(&mode))); err != nil {
+	var line syscall.Termios
+	if err := ioctl(fd, syscall.TCGETS, uintptr(unsafe.Pointer(&line))); err != nil {
 		return nil, err
 	}
-	mode.Oflag &^= syscall.OPOST
-	mode.Lflag &^= syscall.ECHO | syscall.ICANON | syscall.ISIG
-	if err := ioctl(fd, syscall.TCSETS, uintptr(unsafe.Pointer(&mode))); err != nil {
+	line.Iflag &^= syscall.ICRNL | syscall.IXON
+	line.Oflag &^= syscall.OPOST
+	line.Lflag &^= syscall.ECHO | syscall.ICANON | syscall.ISIG
+	if err := ioctl(fd, syscall.TCSETS, uintptr(unsafe.Pointer(&line))); err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "serial line"), nil

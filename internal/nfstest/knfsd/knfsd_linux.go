@@ -23,8 +23,9 @@ const (
 	port = 2049
 
 	// Flags of an export: insecure ports, no subtree check, an fsid of ours; not
-	// set are read-only, root squash and async.
+	// set are read-only and async.
 	exportFlags = 0x2 | 0x400 | 0x2000
+	squashFlag  = 0x4
 )
 
 // Server is one NFSv4 server: the kernel's, of the network namespace in which
@@ -33,6 +34,7 @@ type Server struct {
 	Export   string       // the exported folder; clients mount it as "/"
 	Clients  []netip.Addr // who may mount; anyone else is never answered
 	Recovery string       // where the server remembers clients over a restart
+	Squash   bool         // root of a client is nobody here
 	Lease    time.Duration
 	Grace    time.Duration
 }
@@ -77,7 +79,11 @@ func (s *Server) Resume() error {
 			return err
 		}
 	}
-	export := fmt.Sprintf("* %s %s %d 65534 65534 0\n", s.Export, never, exportFlags)
+	flags := exportFlags
+	if s.Squash {
+		flags |= squashFlag
+	}
+	export := fmt.Sprintf("* %s %s %d 65534 65534 0\n", s.Export, never, flags)
 	if err := write(caches+"/nfsd.export/channel", export); err != nil {
 		return err
 	}
@@ -92,16 +98,6 @@ func (s *Server) Resume() error {
 
 // EndGrace ends the period of grace now.
 func EndGrace() error { return write(control+"/v4_end_grace", "Y\n") }
-
-// Lease is the time after which the server may forget a client it has not heard of.
-func Lease() (time.Duration, error) {
-	text, err := os.ReadFile(control + "/nfsv4leasetime")
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	return time.Duration(n) * time.Second, err
-}
 
 // listen gives the server a TCP socket of the caller's network namespace.
 func listen() error {
@@ -120,15 +116,6 @@ func listen() error {
 		return os.NewSyscallError("listen", err)
 	}
 	return write(control+"/portlist", strconv.Itoa(fd))
-}
-
-// Client is a client as the server knows it.
-type Client struct {
-	ID      string // the 64-bit client id the server gave, in hexadecimal
-	Name    string // who the client says it is
-	Address string // address:port of its connection
-	Minor   int    // minor version of NFSv4
-	folder  string
 }
 
 // Clients lists the clients that hold state on the server.

@@ -10,6 +10,9 @@
 // Environment:
 //
 //	GENAISTORE_CACHE        folder of the kernel's cache; .cache of the checkout
+//	GENAISTORE_NFS_SERVER   knfsd, the kernel's, or ganesha; knfsd
+//	GENAISTORE_NFS_USER     the number of the user who runs the program; then the
+//	                        server takes root for nobody. 0, which is root
 //	GENAISTORE_NFS_LEASE    the server's lease time; 10s, which is the least
 //	GENAISTORE_NFS_GRACE    the server's grace time; 10s, which is the least
 //	GENAISTORE_NFS_TIMEOUT  when the guest is ended, whatever it does; 300s
@@ -17,6 +20,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -24,10 +28,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/genaistore/genaistore/internal/nfstest/ganesha"
 	"github.com/genaistore/genaistore/internal/nfstest/guest"
 	"github.com/genaistore/genaistore/internal/nfstest/uml"
 )
@@ -62,6 +68,11 @@ func run(ctx context.Context, args []string) (int, error) {
 			return exitOwnFailure, err
 		}
 		fmt.Println(kernel.Image)
+		folder, err := ganesha.Install(ctx, cache, os.Stderr)
+		if err != nil {
+			return exitOwnFailure, err
+		}
+		fmt.Println(folder)
 		return 0, nil
 	}
 	kernel, err := uml.Find(cache)
@@ -75,6 +86,9 @@ func run(ctx context.Context, args []string) (int, error) {
 	ctx, cancel := withLifeline(ctx)
 	defer cancel()
 	job, options, err := fromEnvironment(args)
+	if err == nil && job.Server == guest.Ganesha {
+		job.Packages, err = ganesha.Find(cache)
+	}
 	if err != nil {
 		return exitOwnFailure, err
 	}
@@ -111,6 +125,18 @@ func fromEnvironment(args []string) (guest.Job, *uml.Options, error) {
 			return job, nil, fmt.Errorf("%s=%q: want a duration of at least %v, such as %v", d.name, text, d.least, d.standard)
 		}
 		*d.value = v
+	}
+	job.Server = cmp.Or(os.Getenv("GENAISTORE_NFS_SERVER"), guest.Knfsd)
+	if job.Server != guest.Knfsd && job.Server != guest.Ganesha {
+		return job, nil, fmt.Errorf("GENAISTORE_NFS_SERVER=%q: want %s or %s", job.Server, guest.Knfsd, guest.Ganesha)
+	}
+	if text := os.Getenv("GENAISTORE_NFS_USER"); text != "" {
+		const most = 1<<31 - 1
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > most {
+			return job, nil, fmt.Errorf("GENAISTORE_NFS_USER=%q: want a user's number, such as 1000", text)
+		}
+		job.User = n
 	}
 	if os.Getenv("GENAISTORE_NFS_VERBOSE") != "" {
 		options.Console = io.Writer(os.Stderr)

@@ -3,6 +3,7 @@ package uml
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -31,6 +32,9 @@ type Options struct {
 	// Words are added to the kernel's command line. Those of the form NAME=value
 	// reach process 1 as its environment. A word has no space and no quote.
 	Words []string
+
+	files   []*os.File    // that the machine gets after its serial lines; Run closes them
+	started func(pid int) // called with the kernel's process
 }
 
 // WithDefaults returns the options with every zero value replaced by its default.

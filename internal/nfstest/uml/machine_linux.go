@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -45,15 +46,15 @@ func (k Kernel) Run(ctx context.Context, initPath, folder string, streams Stream
 	cmd.Dir = folder
 	cmd.Env = []string{"TMPDIR=" + memory, "HOME=" + folder}
 	cmd.Stdout, cmd.Stderr = o.Console, o.Console
-	cmd.ExtraFiles = lines
+	cmd.ExtraFiles = slices.Concat(lines, o.files)
 	// A group of its own: the processes of the guest are processes of the host
 	// too, and are in it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = 5 * time.Second
 
-	err = runOnThread(cmd)
-	for _, f := range lines {
+	err = runOnThread(cmd, o.started)
+	for _, f := range cmd.ExtraFiles {
 		_ = f.Close()
 	}
 	if cmd.Process != nil {
@@ -71,10 +72,16 @@ func (k Kernel) Run(ctx context.Context, initPath, folder string, streams Stream
 
 // runOnThread runs the command from a thread that lives as long as the command:
 // Pdeathsig means the death of the thread that started the process.
-func runOnThread(cmd *exec.Cmd) error {
+func runOnThread(cmd *exec.Cmd, started func(pid int)) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	return cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if started != nil {
+		started(cmd.Process.Pid)
+	}
+	return cmd.Wait()
 }
 
 func killGroup(leader int) error {
@@ -149,17 +156,4 @@ func memoryFolder(size int64, spare string) (string, error) {
 		return dir, nil
 	}
 	return "", fmt.Errorf("no place for %d MiB of guest memory: %s and %s are full or mounted noexec", size>>20, shm, spare)
-}
-
-// lock takes a lock file that other processes take too.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		_ = f.Close()
-		return nil, os.NewSyscallError("flock", err)
-	}
-	return func() { _ = f.Close() }, nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+
+	"github.com/genaistore/genaistore/internal/nfstest/guest"
 )
 
 // Run fails: the kernel is a Linux program.
@@ -14,7 +16,10 @@ func (Kernel) Run(_ context.Context, _, _ string, _ Streams, _ *Options) error {
 	return unsupported()
 }
 
-func lock(string) (func(), error) { return nil, unsupported() }
+// Do fails, as Run does.
+func (Kernel) Do(context.Context, guest.Job, Streams, *Options) (guest.Result, error) {
+	return guest.Result{}, unsupported()
+}
 
 func unsupported() error {
 	return fmt.Errorf("run a kernel: %w: user-mode Linux runs on linux/amd64, not on %s", errors.ErrUnsupported, runtime.GOOS)

@@ -11,27 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnotherPackageUnderAKnownNameIsRefused(t *testing.T) {
-	var known1 string
-	for name := range known {
-		known1 = name
-	}
-	deb := filepath.Join(t.TempDir(), known1+".deb")
-	require.NoError(t, os.WriteFile(deb, []byte("not a kernel"), 0o600))
-	_, err := check(deb, &strings.Builder{})
-	require.ErrorContains(t, err, "not the package of that version")
-}
-
-func TestAPackageOfAnotherVersionIsUsedAndNamed(t *testing.T) {
-	deb := filepath.Join(t.TempDir(), "user-mode-linux_99.1_amd64.deb")
-	require.NoError(t, os.WriteFile(deb, []byte("a new kernel"), 0o600))
-	var log strings.Builder
-	name, err := check(deb, &log)
-	require.NoError(t, err)
-	require.Equal(t, "user-mode-linux_99.1_amd64", name)
-	require.Contains(t, log.String(), "user-mode-linux_99.1_amd64 is not a version this was tested with")
-}
-
 func TestTheKernelUnpackedLastIsFound(t *testing.T) {
 	cache := t.TempDir()
 	_, err := Find(cache)

@@ -15,8 +15,23 @@ import (
 
 // Do boots the kernel with this very program as process 1, which must call
 // guest.Main when guest.IsInit says so, has it do the job and returns what came
-// of it. The job's Modules are the kernel's.
+// of it. The job's Modules are the kernel's. The guest may have a second machine.
 func (k Kernel) Do(ctx context.Context, job guest.Job, streams Streams, options *Options) (guest.Result, error) {
+	job.Modules = k.Modules
+	o := options.WithDefaults()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	other, err := newSecond(ctx, k, job, o.Console)
+	if err != nil {
+		return guest.Result{}, err
+	}
+	defer other.close()
+	o.files, o.Words = other.files, append(o.Words, other.words...)
+	return k.do(ctx, job, streams, &o)
+}
+
+// do is Do for a machine whose wires and files are among the options.
+func (k Kernel) do(ctx context.Context, job guest.Job, streams Streams, options *Options) (guest.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return guest.Result{}, err
@@ -27,7 +42,6 @@ func (k Kernel) Do(ctx context.Context, job guest.Job, streams Streams, options 
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 
-	job.Modules = k.Modules
 	text, err := json.Marshal(job)
 	if err != nil {
 		return guest.Result{}, err
