@@ -101,7 +101,11 @@ func (s *Server) unsigned(r *http.Request) string {
 	if given == "" && s.public {
 		return ""
 	}
-	scope := "/" + region + "/" + s.service + "/aws4_request"
+	service := s.service
+	if hosted(r) != "" {
+		service = "s3express"
+	}
+	scope := "/" + region + "/" + service + "/aws4_request"
 	if !strings.HasPrefix(given, "AWS4-HMAC-SHA256 ") || !strings.Contains(given, scope) {
 		return "the request is not signed for " + scope
 	}
@@ -120,7 +124,7 @@ func (s *Server) unsigned(r *http.Request) string {
 	signed := strings.Split(names, ";")
 	maps.DeleteFunc(again.Header, func(name string, _ []string) bool { return !slices.Contains(signed, strings.ToLower(name)) })
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = s.service == "s3" })
-	if err := signer.SignHTTP(r.Context(), credentials(), again, hash, s.service, region, at); err != nil {
+	if err := signer.SignHTTP(r.Context(), credentials(), again, hash, service, region, at); err != nil {
 		return err.Error()
 	}
 	if again.Header.Get("Authorization") != given {

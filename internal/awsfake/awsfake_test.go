@@ -224,7 +224,7 @@ func TestWhatAFakeDoesNotKnowItRefuses(t *testing.T) {
 	bucket := awsfake.NewS3("bucket").Client()
 	_, err = bucket.GetObjectAcl(ctx, &s3.GetObjectAclInput{Bucket: new("bucket"), Key: new("k")})
 	require.Equal(t, "NotImplemented", code(t, err))
-	_, err = bucket.PutObject(ctx, &s3.PutObjectInput{Bucket: new("bucket"), Key: new("k"), StorageClass: "GLACIER_IR"})
+	_, err = bucket.PutObject(ctx, &s3.PutObjectInput{Bucket: new("bucket"), Key: new("k"), ObjectLockLegalHoldStatus: "ON"})
 	require.Equal(t, "NotImplemented", code(t, err))
 }
 

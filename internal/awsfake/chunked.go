@@ -2,6 +2,8 @@ package awsfake
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -17,6 +19,14 @@ import (
 // checksums are the headers, or trailers, with a checksum that the fake verifies.
 // It refuses uploads with another one.
 var checksums = map[string]func([]byte) []byte{
+	"X-Amz-Checksum-Sha1": func(data []byte) []byte {
+		sum := sha1.Sum(data)
+		return sum[:]
+	},
+	"X-Amz-Checksum-Sha256": func(data []byte) []byte {
+		sum := sha256.Sum256(data)
+		return sum[:]
+	},
 	"X-Amz-Checksum-Crc32": func(data []byte) []byte {
 		return binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(data))
 	},
@@ -52,7 +62,7 @@ func upload(r *http.Request) ([]byte, map[string]string, error) {
 	}
 	verified := map[string]string{}
 	for name := range headers {
-		if !strings.HasPrefix(name, "X-Amz-Checksum-") {
+		if !strings.HasPrefix(name, checksumName) || name == "X-Amz-Checksum-Type" || name == "X-Amz-Checksum-Algorithm" {
 			continue
 		}
 		sum, ok := checksums[name]

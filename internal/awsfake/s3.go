@@ -2,13 +2,18 @@ package awsfake
 
 // The fake of Amazon S3 lacks, and refuses:
 //
-//   - ACLs, storage classes, restores, object locks, annotations and every
-//     other operation that s3Operation does not name
-//   - checksums other than CRC32, CRC32C and CRC64NVME, and composite ones
+//   - ACLs, object locks, annotations and every other operation that s3Operation
+//     does not name
+//   - checksums other than CRC32, CRC32C, CRC64NVME, SHA1 and SHA256
 //   - several ranges in one request, and reads by part number
+//   - the rename and the append of a directory bucket, and a delimiter in its lists
+//   - more than one configuration of Intelligent-Tiering in a bucket, filters of it,
+//     and dates in lifecycle rules
 //
-// It keeps the configuration of a bucket (lifecycle, encryption, public access,
-// policy) as it was given and does nothing by it.
+// It keeps the configuration of a bucket (encryption, public access, policy) as it
+// was given and does nothing by it. Lifecycle rules, restores and the archives of
+// Intelligent-Tiering go by its clock, see [Server.Jump]. A bucket whose name ends
+// in --x-s3 is a directory bucket, with its endpoint and its sessions.
 //
 // Like S3 it is strongly consistent. It compares the conditions of a request
 // (If-Match, If-None-Match) under one lock, so it never answers 409; inject that
@@ -18,7 +23,14 @@ package awsfake
 //
 //   - 403 in place of 404 where the caller may not list the bucket
 //   - a directory bucket: unordered lists, a prefix that must end in a slash, no
-//     versions, no tags, entity tags that are no MD5, part numbers without gaps
+//     versions, no tags, no classes, entity tags that are no MD5, part numbers
+//     without gaps, sessions
+//   - how long a restore takes (the longest time that is named), that it can be made
+//     faster while it runs and not repeated, that a copy ends at a midnight
+//   - lifecycle rules: that they act at midnight UTC, move objects down only, and
+//     leave those below 128 KiB where they are unless a filter names a size
+//   - the archives of Intelligent-Tiering, and that a restore leaves them for good
+//   - the storage class of a copy is STANDARD unless it is asked for
 //   - 409 ConditionalRequestConflict itself: what else S3 has done by then
 //   - a request with a condition on a multipart upload whose key was deleted in
 //     between; the fake looks at the key as it is when the upload is completed
@@ -30,6 +42,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -60,26 +73,32 @@ type bucket struct {
 	keys       map[string][]*object // versions, oldest first
 	uploads    map[string]*multipart
 	config     map[string][]byte // by subresource
+	directory  bool
+	small      bool      // rules move small objects too, to archives
+	aged       time.Time // the day that rules were last applied
 }
 
-func newBucket() *bucket {
-	return &bucket{keys: map[string][]*object{}, uploads: map[string]*multipart{}, config: map[string][]byte{}}
+func newBucket(name string) *bucket {
+	return &bucket{
+		keys: map[string][]*object{}, uploads: map[string]*multipart{}, config: map[string][]byte{},
+		directory: strings.HasSuffix(name, directorySuffix),
+	}
 }
 
 // NewS3 returns a fake with the buckets named, all empty.
 func NewS3(buckets ...string) *S3 {
 	f := &S3{buckets: map[string]*bucket{}}
 	for _, name := range buckets {
-		f.buckets[name] = newBucket()
+		f.buckets[name] = newBucket(name)
 	}
-	f.Server.service, f.Server.serve = "s3", f.handle
+	f.service, f.serve = "s3", f.handle
 	return f
 }
 
 // Public lets the fake answer requests without a signature, as a bucket does that
 // is open to everybody. One that has a signature must still have the right one.
 func (f *S3) Public() {
-	f.Server.public = true
+	f.public = true
 }
 
 // Behave changes how the fake answers from now on.
@@ -107,7 +126,7 @@ func (f *S3) Client(options ...func(*s3.Options)) *s3.Client {
 var known = []string{
 	"x-id", "list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token", "encoding-type",
 	"versionId", "versions", "key-marker", "version-id-marker", "uploads", "uploadId", "partNumber", "part-number-marker",
-	"max-parts", "max-uploads", "upload-id-marker",
+	"max-parts", "max-uploads", "upload-id-marker", "tagging", "restore", "session", "id",
 }
 
 // configurations are the subresources of a bucket that are kept as they are given,
@@ -118,6 +137,8 @@ var configurations = map[string][2]string{
 	"publicAccessBlock": {"PublicAccessBlock", "NoSuchPublicAccessBlockConfiguration"},
 	"policy":            {"BucketPolicy", "NoSuchBucketPolicy"},
 	"object-lock":       {"ObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"},
+
+	"intelligent-tiering": {"BucketIntelligentTieringConfiguration", "NoSuchConfiguration"},
 }
 
 func s3Operation(r *http.Request) string {
@@ -139,8 +160,14 @@ func s3Operation(r *http.Request) string {
 	switch {
 	case r.Header.Get(copySource) != "":
 		return copyOperation(r)
+	case asked.Has("session"):
+		return "CreateSession"
 	case key == "":
 		return bucketOperation(r)
+	case asked.Has("tagging"):
+		return verbs[r.Method] + "ObjectTagging"
+	case asked.Has("restore"):
+		return "RestoreObject"
 	case asked.Has("uploads") || asked.Has("uploadId"):
 		return multipartOperation(r)
 	}
@@ -192,7 +219,11 @@ func multipartOperation(r *http.Request) string {
 }
 
 func split(r *http.Request) (bucket, key string) {
-	bucket, key, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	if name := hosted(r); name != "" {
+		return name, path
+	}
+	bucket, key, _ = strings.Cut(path, "/")
 	return bucket, key
 }
 
@@ -219,16 +250,17 @@ func (f *S3) dispatch(w http.ResponseWriter, r *http.Request) error {
 	case operation == "CreateBucket" && ok:
 		return &failure{http.StatusConflict, "BucketAlreadyOwnedByYou", name}
 	case operation == "CreateBucket":
-		f.buckets[name] = newBucket()
+		f.buckets[name] = newBucket(name)
 		return nil
 	case !ok:
 		return &failure{http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist"}
 	case operation == "HeadBucket":
 		return nil
 	}
-	if err := f.refused(r); err != nil {
+	if err := f.refused(r, b); err != nil {
 		return err
 	}
+	f.age(b)
 	for subresource := range configurations {
 		if r.URL.Query().Has(subresource) {
 			return b.configure(w, r, subresource)
@@ -243,6 +275,12 @@ func (f *S3) dispatch(w http.ResponseWriter, r *http.Request) error {
 		return f.copyPart(w, r, b, key)
 	case "DeleteObject":
 		return f.remove(w, r, b, key)
+	case "CreateSession":
+		return f.session(w, b)
+	case "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging":
+		return f.tag(w, r, b, key)
+	case "RestoreObject":
+		return f.restore(w, r, b, key)
 	case "GetObject", "HeadObject":
 		return f.get(w, r, b, key)
 	case "ListObjectsV2":
@@ -253,13 +291,4 @@ func (f *S3) dispatch(w http.ResponseWriter, r *http.Request) error {
 		return b.setVersioning(w, r)
 	}
 	return f.multipart(w, r, operation, b)
-}
-
-// refused says what a directory bucket does not do.
-func (f *S3) refused(r *http.Request) error {
-	asked := r.URL.Query()
-	if f.mode.Directory && (asked.Has("versioning") || asked.Has("versionId") || asked.Has("versions") || asked.Has("object-lock")) {
-		return &failure{http.StatusNotImplemented, "NotImplemented", "a directory bucket has no versions"}
-	}
-	return nil
 }

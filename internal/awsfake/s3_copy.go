@@ -3,6 +3,7 @@ package awsfake
 import (
 	"encoding/base64"
 	"encoding/xml"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -46,6 +47,9 @@ func (f *S3) source(w http.ResponseWriter, r *http.Request) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := f.readable(o); err != nil {
+		return nil, err
+	}
 	if match := r.Header.Get(copySource + "-If-Match"); match != "" && strings.Trim(match, `"`) != strings.Trim(o.etag, `"`) {
 		return nil, &failure{http.StatusPreconditionFailed, "PreconditionFailed", "the source is another object by now"}
 	}
@@ -59,7 +63,7 @@ func (f *S3) source(w http.ResponseWriter, r *http.Request) (*object, error) {
 func plain(r *http.Request) *http.Request {
 	out := r.Clone(r.Context())
 	for name := range r.Header {
-		if strings.HasPrefix(name, copySource) || name == "X-Amz-Metadata-Directive" || name == "X-Amz-Checksum-Algorithm" {
+		if strings.HasPrefix(name, copySource) || name == "X-Amz-Metadata-Directive" || name == "X-Amz-Tagging-Directive" || name == "X-Amz-Checksum-Algorithm" {
 			out.Header.Del(name)
 		}
 	}
@@ -94,7 +98,14 @@ func (f *S3) copyObject(w http.ResponseWriter, r *http.Request, b *bucket, key s
 		}
 		sums = map[string]string{name: base64.StdEncoding.EncodeToString(checksums[name](from.data))}
 	}
-	o := &object{data: from.data, etag: f.etag(from.data), modified: f.now(), header: header, sums: sums}
+	class, tags, err := placed(r, f.directory(b))
+	if err != nil {
+		return err
+	}
+	if r.Header.Get("X-Amz-Tagging-Directive") != "REPLACE" && !f.directory(b) {
+		tags = maps.Clone(from.tags)
+	}
+	o := &object{data: from.data, etag: f.etag(b, from.data), modified: f.now(), header: header, sums: sums, class: class, tags: tags}
 	f.add(b, key, o)
 	b.describe(w, o)
 	w.Header().Del("Etag")
@@ -128,7 +139,7 @@ func (f *S3) copyPart(w http.ResponseWriter, r *http.Request, b *bucket, key str
 		}
 		data = data[first : last+1]
 	}
-	p := part{data, f.etag(data), f.now()}
+	p := part{data, f.etag(b, data), f.now()}
 	up.parts[number] = p
 	sum := ""
 	if up.algorithm == "X-Amz-Checksum-Crc32c" {

@@ -3,6 +3,7 @@ package awsfake
 import (
 	"encoding/xml"
 	"net/http"
+	"time"
 )
 
 // configure keeps a configuration as it is given, gives it back or removes it.
@@ -10,6 +11,17 @@ func (b *bucket) configure(w http.ResponseWriter, r *http.Request, subresource s
 	switch r.Method {
 	case http.MethodPut:
 		data, _, err := upload(r)
+		if err != nil {
+			return err
+		}
+		switch subresource {
+		case "lifecycle":
+			_, err = rules(data, b.directory)
+			b.small = r.Header.Get(smallestHeader) == "varies_by_storage_class"
+			b.aged = time.Time{} // what is due is due at once
+		case "intelligent-tiering":
+			err = tiered(data)
+		}
 		if err != nil {
 			return err
 		}
@@ -23,6 +35,9 @@ func (b *bucket) configure(w http.ResponseWriter, r *http.Request, subresource s
 	data, ok := b.config[subresource]
 	if !ok {
 		return &failure{http.StatusNotFound, configurations[subresource][1], "there is no " + subresource}
+	}
+	if b.small {
+		w.Header().Set(smallestHeader, "varies_by_storage_class")
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.Write(data)

@@ -28,6 +28,11 @@ type (
 		Key, ETag, StorageClass string
 		Size                    int
 		LastModified            time.Time
+		RestoreStatus           *restoreStatus
+	}
+	restoreStatus struct {
+		IsRestoreInProgress bool
+		RestoreExpiryDate   *time.Time
 	}
 	commonPrefix struct{ Prefix string }
 )
@@ -49,7 +54,7 @@ func limit(r *http.Request, parameter string) (int, error) {
 func (f *S3) list(w http.ResponseWriter, r *http.Request, name string, b *bucket) error {
 	asked := r.URL.Query()
 	page := listing{Name: name, Prefix: asked.Get("prefix")}
-	if f.mode.Directory {
+	if f.directory(b) {
 		if err := directoryList(asked); err != nil {
 			return err
 		}
@@ -67,10 +72,15 @@ func (f *S3) list(w http.ResponseWriter, r *http.Request, name string, b *bucket
 		after = string(last)
 	}
 	keys := slices.Sorted(maps.Keys(b.keys))
-	if f.mode.Directory {
+	if f.directory(b) {
 		slices.SortFunc(keys, func(a, b string) int { return strings.Compare(shuffled(a), shuffled(b)) })
 	}
 	page.fill(b, keys, after, asked.Get("delimiter"))
+	if strings.Contains(r.Header.Get("X-Amz-Optional-Object-Attributes"), "RestoreStatus") {
+		for i := range page.Contents {
+			page.Contents[i].RestoreStatus = f.status(b.current(page.Contents[i].Key))
+		}
+	}
 	if asked.Get("encoding-type") == "url" {
 		for i := range page.Contents {
 			page.Contents[i].Key = url.QueryEscape(page.Contents[i].Key)
@@ -78,6 +88,18 @@ func (f *S3) list(w http.ResponseWriter, r *http.Request, name string, b *bucket
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	return xml.NewEncoder(w).Encode(page)
+}
+
+// status says how the restore of an object goes, if there is one.
+func (f *S3) status(o *object) *restoreStatus {
+	o.thaw(f.now())
+	switch {
+	case o.copied == nil:
+		return nil
+	case o.restored(f.now()):
+		return &restoreStatus{false, &o.copied.expiry}
+	}
+	return &restoreStatus{true, nil}
 }
 
 // shuffled gives the keys of a directory bucket an order that is not theirs.
@@ -128,7 +150,7 @@ func (page *listing) fill(b *bucket, keys []string, after, delimiter string) {
 			page.CommonPrefixes = append(page.CommonPrefixes, commonPrefix{entry})
 			continue
 		}
-		page.Contents = append(page.Contents, content{key, stored.etag, "STANDARD", len(stored.data), stored.modified})
+		page.Contents = append(page.Contents, content{key, stored.etag, stored.class, len(stored.data), stored.modified, nil})
 	}
 }
 
@@ -140,6 +162,7 @@ type versionEntry struct {
 	LastModified time.Time
 	ETag         string `xml:",omitempty"`
 	Size         int
+	StorageClass string `xml:",omitempty"`
 }
 
 type versionListing struct {
@@ -179,7 +202,7 @@ func listVersions(w http.ResponseWriter, r *http.Request, name string, b *bucket
 				}
 				return page.answer(w, asked)
 			}
-			e := versionEntry{xml.Name{Local: "Version"}, key, o.version, i == len(b.keys[key])-1, o.modified, o.etag, len(o.data)}
+			e := versionEntry{xml.Name{Local: "Version"}, key, o.version, i == len(b.keys[key])-1, o.modified, o.etag, len(o.data), o.class}
 			if o.marker {
 				e.XMLName.Local = "DeleteMarker"
 			}

@@ -19,6 +19,7 @@ const (
 	maxParts     = 10_000
 	leastPart    = 5 << 20 // bytes of a part that is not the last
 	fullObject   = "FULL_OBJECT"
+	composite    = "COMPOSITE"
 	checksumName = "X-Amz-Checksum-"
 )
 
@@ -28,6 +29,9 @@ type multipart struct {
 	initiated time.Time
 	header    http.Header
 	algorithm string // the header of its checksums
+	composite bool   // its checksum is one of those of its parts
+	class     string
+	tags      map[string]string
 	parts     map[int]part
 }
 
@@ -75,18 +79,26 @@ func (f *S3) begin(w http.ResponseWriter, r *http.Request, b *bucket, key string
 	switch {
 	case checksums[name] == nil:
 		return &failure{http.StatusNotImplemented, "NotImplemented", "the fake does not know " + algorithm}
-	case kind == "" && algorithm != "" && algorithm != "CRC64NVME", kind != "" && kind != fullObject:
-		return &failure{http.StatusNotImplemented, "NotImplemented", "the fake does not know composite checksums"}
+	case kind == "" && (algorithm == "" || algorithm == "CRC64NVME"):
+		kind = fullObject
+	case kind == "":
+		kind = composite
+	case kind == fullObject && strings.HasPrefix(algorithm, "SHA"), kind == composite && algorithm == "CRC64NVME", kind != fullObject && kind != composite:
+		return &failure{http.StatusBadRequest, "InvalidRequest", "The " + kind + " checksum type cannot be used with the " + algorithm + " checksum algorithm."}
 	}
 	header, err := headers(r)
 	if err != nil {
 		return err
 	}
+	class, tags, err := placed(r, f.directory(b))
+	if err != nil {
+		return err
+	}
 	f.serial++
 	id := fmt.Sprintf("upload-%08d", f.serial)
-	b.uploads[id] = &multipart{key, f.now(), header, name, map[int]part{}}
+	b.uploads[id] = &multipart{key, f.now(), header, name, kind == composite, class, tags, map[int]part{}}
 	w.Header().Set("X-Amz-Checksum-Algorithm", algorithm)
-	w.Header().Set("X-Amz-Checksum-Type", fullObject)
+	w.Header().Set("X-Amz-Checksum-Type", kind)
 	return answerXML(w, struct {
 		XMLName  xml.Name `xml:"InitiateMultipartUploadResult"`
 		Key      string
@@ -129,13 +141,13 @@ type completion struct {
 }
 
 // joined returns the bytes of the parts that a completion names, and their tag.
-func (f *S3) joined(up *multipart, asked completion) ([]byte, string, error) {
+func (f *S3) joined(b *bucket, up *multipart, asked completion) ([]byte, string, error) {
 	if len(asked.Parts) == 0 {
 		return nil, "", &failure{http.StatusBadRequest, "MalformedXML", "a completion names no part"}
 	}
 	last := 0
 	for _, want := range asked.Parts {
-		if want.PartNumber <= last || f.mode.Directory && want.PartNumber != last+1 {
+		if want.PartNumber <= last || f.directory(b) && want.PartNumber != last+1 {
 			return nil, "", &failure{http.StatusBadRequest, "InvalidPartOrder", "The list of parts was not in ascending order."}
 		}
 		last = want.PartNumber
@@ -153,11 +165,25 @@ func (f *S3) joined(up *multipart, asked completion) ([]byte, string, error) {
 		sum := md5.Sum(p.data)
 		tags = append(tags, sum[:]...)
 	}
-	if f.mode.Directory {
-		return data, f.etag(data), nil
+	if f.directory(b) {
+		return data, f.etag(b, data), nil
 	}
 	sum := md5.Sum(tags)
 	return data, fmt.Sprintf(`"%x-%d"`, sum, len(asked.Parts)), nil
+}
+
+// checksum returns that of a whole object, or of the checksums of its parts with how
+// many there are.
+func (up *multipart) checksum(data []byte, asked completion) (sum string, parts int) {
+	compute := checksums[up.algorithm]
+	if !up.composite {
+		return base64.StdEncoding.EncodeToString(compute(data)), 0
+	}
+	var all []byte
+	for _, want := range asked.Parts {
+		all = append(all, compute(up.parts[want.PartNumber].data)...)
+	}
+	return fmt.Sprintf("%s-%d", base64.StdEncoding.EncodeToString(compute(all)), len(asked.Parts)), len(asked.Parts)
 }
 
 func (f *S3) complete(w http.ResponseWriter, r *http.Request, b *bucket, up *multipart) error {
@@ -168,22 +194,25 @@ func (f *S3) complete(w http.ResponseWriter, r *http.Request, b *bucket, up *mul
 	if err := xml.Unmarshal(body(r), &asked); err != nil {
 		return &failure{http.StatusBadRequest, "MalformedXML", err.Error()}
 	}
-	data, etag, err := f.joined(up, asked)
+	data, etag, err := f.joined(b, up, asked)
 	if err != nil {
 		return err
 	}
-	sum := base64.StdEncoding.EncodeToString(checksums[up.algorithm](data))
+	sum, parts := up.checksum(data, asked)
 	if given := r.Header.Get(up.algorithm); given != "" && given != sum {
 		return &failure{http.StatusBadRequest, "BadDigest", "the " + up.algorithm + " you specified did not match the calculated checksum"}
 	}
 	if size := r.Header.Get("X-Amz-Mp-Object-Size"); size != "" && size != strconv.Itoa(len(data)) {
 		return &failure{http.StatusBadRequest, "InvalidRequest", "the object size you specified did not match"}
 	}
-	o := &object{data: data, etag: etag, modified: f.now(), header: up.header, sums: map[string]string{up.algorithm: sum}}
+	o := &object{
+		data: data, etag: etag, modified: f.now(), header: up.header, sums: map[string]string{up.algorithm: sum},
+		class: up.class, tags: up.tags, parts: parts,
+	}
 	f.add(b, up.key, o)
 	delete(b.uploads, r.URL.Query().Get("uploadId"))
 	b.describe(w, o)
-	name := map[string]string{"X-Amz-Checksum-Crc32": "ChecksumCRC32", "X-Amz-Checksum-Crc32c": "ChecksumCRC32C", "X-Amz-Checksum-Crc64nvme": "ChecksumCRC64NVME"}[up.algorithm]
+	name := "Checksum" + strings.ToUpper(strings.TrimPrefix(up.algorithm, checksumName))
 	type checksum struct {
 		XMLName xml.Name
 		Value   string `xml:",chardata"`
@@ -193,7 +222,7 @@ func (f *S3) complete(w http.ResponseWriter, r *http.Request, b *bucket, up *mul
 		Key, ETag    string
 		ChecksumType string
 		Sum          checksum
-	}{Key: up.key, ETag: etag, ChecksumType: fullObject, Sum: checksum{xml.Name{Local: name}, sum}})
+	}{Key: up.key, ETag: etag, ChecksumType: o.sumType(), Sum: checksum{xml.Name{Local: name}, sum}})
 }
 
 func listParts(w http.ResponseWriter, r *http.Request, up *multipart) error {

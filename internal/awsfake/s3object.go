@@ -21,6 +21,12 @@ type object struct {
 	sums     map[string]string
 	version  string // null before versioning was enabled, and while it is suspended
 	marker   bool   // a delete marker
+	class    string
+	tags     map[string]string
+	tier     string       // an archive of Intelligent-Tiering
+	accessed time.Time    // read last
+	copied   *restoration // of an archived object
+	parts    int          // of a checksum of checksums
 }
 
 // current returns the object that a key has now, or nil.
@@ -35,6 +41,7 @@ func (b *bucket) current(key string) *object {
 // add makes o the newest version of a key.
 func (f *S3) add(b *bucket, key string, o *object) {
 	o.version = "null"
+	o.accessed = o.modified
 	if b.versioning == "Enabled" {
 		f.serial++
 		o.version = fmt.Sprintf("v%08d", f.serial)
@@ -74,7 +81,7 @@ var kept = []string{"Content-Type", "Cache-Control", "Content-Disposition", "Con
 // passing are the other x-amz headers of an upload that the fake understands.
 var passing = []string{
 	"X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Decoded-Content-Length", "X-Amz-Trailer", "X-Amz-Sdk-Checksum-Algorithm", "X-Amz-User-Agent",
-	"X-Amz-Security-Token", "X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", "X-Amz-Server-Side-Encryption-Bucket-Key-Enabled",
+	storageClass, tagging, "X-Amz-S3session-Token", "X-Amz-Security-Token", "X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", "X-Amz-Server-Side-Encryption-Bucket-Key-Enabled",
 }
 
 // headers returns what of the headers of an upload is stored.
@@ -95,8 +102,8 @@ func headers(r *http.Request) (http.Header, error) {
 	return stored, nil
 }
 
-func (f *S3) etag(data []byte) string {
-	if f.mode.Directory {
+func (f *S3) etag(b *bucket, data []byte) string {
+	if f.directory(b) {
 		return `"` + strings.ToLower(rand.Text()) + `"`
 	}
 	sum := md5.Sum(data)
@@ -115,14 +122,30 @@ func (f *S3) put(w http.ResponseWriter, r *http.Request, b *bucket, key string) 
 	if err != nil {
 		return err
 	}
-	o := &object{data: data, etag: f.etag(data), modified: f.now(), header: header, sums: sums}
+	class, tags, err := placed(r, f.directory(b))
+	if err != nil {
+		return err
+	}
+	o := &object{data: data, etag: f.etag(b, data), modified: f.now(), header: header, sums: sums, class: class, tags: tags}
 	f.add(b, key, o)
 	b.describe(w, o)
-	for name, sum := range sums {
-		w.Header().Set(name, sum)
-		w.Header().Set("X-Amz-Checksum-Type", "FULL_OBJECT")
-	}
+	o.describeSums(w)
 	return nil
+}
+
+// describeSums says the checksums of an object.
+func (o *object) describeSums(w http.ResponseWriter) {
+	for name, sum := range o.sums {
+		w.Header().Set(name, sum)
+		w.Header().Set("X-Amz-Checksum-Type", o.sumType())
+	}
+}
+
+func (o *object) sumType() string {
+	if o.parts > 0 {
+		return composite
+	}
+	return fullObject
 }
 
 // describe says which object a request made or found.
@@ -209,6 +232,13 @@ func (f *S3) get(w http.ResponseWriter, r *http.Request, b *bucket, key string) 
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	f.classify(w, stored)
+	if r.Method == http.MethodGet {
+		if err := f.readable(stored); err != nil {
+			return err
+		}
+		stored.accessed = f.now()
+	}
 	data, status := stored.data, http.StatusOK
 	if asked := r.Header.Get("Range"); asked != "" {
 		first, last, ok := byteRange(asked, len(data))
@@ -223,10 +253,7 @@ func (f *S3) get(w http.ResponseWriter, r *http.Request, b *bucket, key string) 
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.Header().Set("Last-Modified", stored.modified.Format(http.TimeFormat))
 	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && status == http.StatusOK {
-		for name, sum := range stored.sums {
-			w.Header().Set(name, sum)
-			w.Header().Set("X-Amz-Checksum-Type", "FULL_OBJECT")
-		}
+		stored.describeSums(w)
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
