@@ -176,8 +176,9 @@ func ExampleIndex_query() {
 	// 200 of document 2
 }
 
-// A program that runs without AWS keeps its index in a file.
-func ExampleInMemory_Snapshot() {
+// A program that runs without AWS keeps its index in a file, and searches it where
+// it lies.
+func ExampleOpenSnapshot() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "vectors")
 	if err != nil {
@@ -187,33 +188,28 @@ func ExampleInMemory_Snapshot() {
 	defer os.RemoveAll(dir)
 	name := filepath.Join(dir, "index")
 
-	save := func() error {
-		var index vectors.InMemory
-		if _, err := index.Put(ctx, vectors.Of(vectors.Vector{Key: "k", Data: []float32{1, 2}}), nil); err != nil {
-			return err
-		}
-		f, err := os.Create(name)
-		if err != nil {
-			return err
-		}
-		return errors.Join(index.Snapshot(f), f.Close())
+	var index vectors.InMemory
+	if _, err := index.Put(ctx, vectors.Of(vectors.Vector{Key: "k", Data: []float32{1, 2}}, vectors.Vector{Key: "l", Data: []float32{2, 1}}), nil); err != nil {
+		fmt.Println(err)
+		return
 	}
-	load := func() error {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		var index vectors.InMemory
-		if err := index.Restore(f); err != nil {
-			return err
-		}
-		found, err := index.Get(ctx, []string{"k"}, &vectors.GetOptions{Fields: vectors.KeysAndData})
-		fmt.Println(found, err)
-		return err
+	if err := index.SnapshotFile(ctx, name); err != nil {
+		fmt.Println(err)
+		return
 	}
-	fmt.Println(errors.Join(save(), load()))
+
+	mapped, err := vectors.OpenSnapshot(ctx, name)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer mapped.Close()
+	for match, err := range mapped.Query(ctx, vectors.Query{Vector: []float32{1, 3}, TopK: 1}) {
+		fmt.Printf("%s %.2f %v\n", match.Key, match.Distance, err)
+	}
+	_, err = mapped.Delete(ctx, vectors.Selection{Keys: []string{"k"}}, nil)
+	fmt.Println(errors.Is(err, vectors.ErrDenied))
 	// Output:
-	// [{k [1 2] map[]}] <nil>
-	// <nil>
+	// k 0.01 <nil>
+	// true
 }

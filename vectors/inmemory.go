@@ -208,10 +208,7 @@ func equalValues(a, b any) bool {
 // Get implements [Index].
 func (m *InMemory) Get(ctx context.Context, keys []string, opts *GetOptions) ([]Vector, error) {
 	fields := opts.WithDefaults().Fields
-	err := cmp.Or(ctx.Err(), fields.Validate())
-	for _, key := range keys {
-		err = cmp.Or(err, Schema{}.ValidateKey(key))
-	}
+	err := cmp.Or(ctx.Err(), fields.Validate(), validateKeys(keys))
 	var found []Vector
 	seen := make(map[string]bool, len(keys))
 	for page := range slices.Chunk(keys, pageSize) {
@@ -226,22 +223,23 @@ func (m *InMemory) Get(ctx context.Context, keys []string, opts *GetOptions) ([]
 	return found, nil
 }
 
+func validateKeys(keys []string) error {
+	for _, key := range keys {
+		if err := (Schema{}).ValidateKey(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // page returns copies of the vectors that are not seen yet.
 func (m *InMemory) page(keys []string, seen map[string]bool, fields Fields) []Vector {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	var found []Vector
-	for _, key := range keys {
-		if seen[key] || m.table == nil {
-			continue
-		}
-		seen[key] = true
-		if row, ok := m.table.rows[key]; ok {
-			s, i := m.table.at(row)
-			found = append(found, s.vector(i, m.table.dimension, fields))
-		}
+	if m.table == nil {
+		return nil
 	}
-	return found
+	return m.table.get(keys, seen, fields)
 }
 
 // Query implements [Index].
@@ -270,24 +268,7 @@ func (m *InMemory) search(ctx context.Context, query Query) ([]Match, error) {
 	if err := cmp.Or(ctx.Err(), query.Validate(m.schema.WithDefaults())); err != nil || m.table == nil {
 		return nil, err
 	}
-	t := m.table
-	query = query.WithDefaults()
-	hits, err := t.search(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	matches := make([]Match, len(hits))
-	for n, h := range hits {
-		s, i := t.at(h.row)
-		matches[n] = Match{Vector{Key: h.key}, h.distance}
-		if query.Fields.Metadata() {
-			matches[n].Metadata = s.metadata[i]
-		}
-		if query.Fields.Data() {
-			matches[n].Data = slices.Clone(s.row(i, t.dimension))
-		}
-	}
-	return matches, nil
+	return m.table.matches(ctx, query.WithDefaults())
 }
 
 // List implements [Index]: in an order of the keys' hashes, as the service does,

@@ -21,6 +21,9 @@ func (b *bitset) add(row uint32) {
 	(*b)[row/64] |= 1 << (row % 64)
 }
 
+// set is add for a set that is long enough.
+func (b bitset) set(row uint32) { b[row/64] |= 1 << (row % 64) }
+
 func (b bitset) remove(row uint32) {
 	if int(row/64) < len(b) {
 		b[row/64] &^= 1 << (row % 64)
@@ -98,6 +101,6 @@ func (p *posting) addTo(b bitset) {
 		b[i] |= word
 	}
 	for _, row := range p.list {
-		b[row/64] |= 1 << (row % 64)
+		b.set(row)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // selectRows returns the rows that match prefix and filter.
 func (t *table) selectRows(prefix string, filter Filter) []uint32 {
-	found := t.terms.filter(filter, t.live, t.metadata)
+	found := matching(t.lexicon(), filter, t.live, t.metadata)
 	if prefix != "" {
 		t.keepPrefix(prefix, found)
 	}
@@ -26,7 +26,7 @@ func (t *table) selected(sel Selection) (rows []uint32, absent int) {
 		return t.selectRows(sel.Prefix, sel.Filter), 0
 	}
 	for key := range distinct(sel.Keys) {
-		if row, ok := t.rows[key]; ok {
+		if row, ok := t.find(key); ok {
 			rows = append(rows, row)
 		} else {
 			absent++
@@ -38,7 +38,7 @@ func (t *table) selected(sel Selection) (rows []uint32, absent int) {
 // search returns the query.TopK rows nearest to query.Vector.
 func (t *table) search(ctx context.Context, query Query) ([]hit, error) {
 	s := search{table: t, ruler: newRuler(t.schema.Metric, query.Vector)}
-	candidates := len(t.rows)
+	candidates := t.count()
 	if !query.Filter.IsZero() {
 		s.rows = t.selectRows("", query.Filter)
 		candidates = len(s.rows)
@@ -51,6 +51,43 @@ func (t *table) search(ctx context.Context, query Query) ([]hit, error) {
 		s.sieve = newSieve(s.ruler, codesKernel())
 	}
 	return s.run(ctx)
+}
+
+// matches is search with what query asks for of each. Their metadata is not to be
+// changed.
+func (t *table) matches(ctx context.Context, query Query) ([]Match, error) {
+	hits, err := t.search(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	matches := make([]Match, len(hits))
+	for n, h := range hits {
+		s, i := t.at(h.row)
+		matches[n] = Match{Vector{Key: s.name(i)}, h.distance}
+		if query.Fields.Metadata() {
+			matches[n].Metadata = s.describe(i)
+		}
+		if query.Fields.Data() {
+			matches[n].Data = slices.Clone(s.row(i, t.dimension))
+		}
+	}
+	return matches, nil
+}
+
+// get returns copies of the vectors with these keys that are not seen yet.
+func (t *table) get(keys []string, seen map[string]bool, fields Fields) []Vector {
+	var found []Vector
+	for _, key := range keys {
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		if row, ok := t.find(key); ok {
+			s, i := t.at(row)
+			found = append(found, s.vector(i, t.dimension, fields))
+		}
+	}
+	return found
 }
 
 // A search is one scan of a table. Its chunks are about a slab each: what is

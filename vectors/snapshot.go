@@ -2,7 +2,7 @@ package vectors
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -11,59 +11,165 @@ import (
 	"hash"
 	"io"
 	"math"
-	"reflect"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 )
 
-// A snapshot is, with all integers little endian:
+// A snapshot is made so that it can be searched where it lies. All numbers are
+// little endian, and every part begins at a multiple of 64 bytes, with zeros
+// before it:
 //
-//	magic       8 bytes, of which the last is the version
-//	schema      uint32 length, JSON
-//	vectors     each 1, then uint32 length and key, uint32 length and metadata
-//	            as JSON, and the dimension times float32
-//	end         0, then uint64 the number of vectors
-//	checksum    SHA-256 of all before
-const snapshotMagic = "gs-vec\x00\x01"
+//	head      magic, 8 bytes, of which the last is the version; the length of the
+//	          schema and the codes of a row, uint32; the rows, uint64
+//	schema    JSON
+//	slabs     of slabRows rows each, the last of what is left:
+//	  sizes   of the keys and of the metadata of the slab, uint32
+//	  scales  a float64 a row
+//	  marks   three float32 a row, if there are codes
+//	  codes   of the rows, if there are
+//	  data    of the rows, float32
+//	  keys    where each ends, uint32, and the keys
+//	  metadata the same, each as packMetadata writes it
+//	order     the rows in the order of their keys, uint32
+//	terms     their length, uint64, and what packTerms writes
+//	foot      where order and terms begin, and the length of the whole, uint64;
+//	          8 zeros; SHA-256 of all before
+const (
+	snapshotMagic   = "gs-vec\x00"
+	snapshotVersion = 2
+	snapshotAlign   = 64
+	snapshotHead    = 24
+	snapshotFoot    = 64
+	snapshotSum     = sha256.Size
+)
 
-// maxSnapshotPart is the most bytes a schema, key or metadata may claim, so that
-// a corrupt length costs no memory: tags and text are bounded by the limits.
-const maxSnapshotPart = 256 << 10
-
-// Snapshot writes what the index holds at this moment, for [InMemory.Restore].
-// The index may be used and changed meanwhile.
+// Snapshot writes what the index holds at this moment, for [InMemory.Restore] and
+// [OpenSnapshot]. The index may be used and changed meanwhile.
 func (m *InMemory) Snapshot(w io.Writer) error {
 	m.mu.RLock()
 	schema := m.schema.WithDefaults().clone()
-	var all view
+	all := view{perSlab: 1}
 	if m.table != nil {
 		all = m.table.view(m.table.selectRows("", Filter{}))
 	}
 	m.mu.RUnlock()
-	out := snapshotWriter{w: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
-	if err := out.snapshot(schema, all); err != nil {
+	out := snapshotWriter{w: bufio.NewWriterSize(w, 256<<10), sum: sha256.New(), view: all}
+	if err := out.snapshot(schema); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	return nil
 }
 
-type snapshotWriter struct {
-	w   *bufio.Writer
-	sum hash.Hash
-	buf []byte
+// SnapshotFile is [InMemory.Snapshot] to a file, which it replaces at once when the
+// snapshot is whole: who opens it finds the old one or the new one. Indexes that
+// have the old one open keep it.
+func (m *InMemory) SnapshotFile(ctx context.Context, name string) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	err = m.Snapshot(writerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return f.Write(p)
+	}))
+	if err == nil {
+		err = f.Sync()
+	}
+	if late := f.Close(); err == nil {
+		err = late
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("snapshot to %s: %w", name, err), os.Remove(f.Name()))
+	}
+	return nil
 }
 
-func (s *snapshotWriter) snapshot(schema Schema, all view) error {
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// A snapshotWriter writes the rows of a view.
+type snapshotWriter struct {
+	view
+
+	w       *bufio.Writer
+	sum     hash.Hash
+	written uint64
+	buf     []byte
+}
+
+// flush writes what is in buf.
+func (s *snapshotWriter) flush() error {
+	s.sum.Write(s.buf)
+	s.written += uint64(len(s.buf))
+	_, err := s.w.Write(s.buf)
+	s.buf = s.buf[:0]
+	return err
+}
+
+// part ends a part.
+func (s *snapshotWriter) part() error {
+	s.buf = append(s.buf, make([]byte, padding(s.written+uint64(len(s.buf))))...)
+	return s.flush()
+}
+
+func padding(n uint64) uint64 { return -n % snapshotAlign }
+
+func (s *snapshotWriter) snapshot(schema Schema) error {
 	head, err := json.Marshal(schema)
 	if err != nil {
 		return err
 	}
-	s.buf = append(s.buf, snapshotMagic...)
-	s.part(head)
-	for v := range all.vectors(Everything) {
-		if err := s.vector(v); err != nil {
+	le := binary.LittleEndian
+	s.buf = append(append(s.buf, snapshotMagic...), snapshotVersion)
+	s.buf = le.AppendUint32(le.AppendUint32(s.buf, uint32(len(head))), uint32(s.stride))
+	s.buf = le.AppendUint64(s.buf, uint64(len(s.rows)))
+	if err := s.part(); err != nil {
+		return err
+	}
+	s.buf = append(s.buf, head...)
+	if err := s.part(); err != nil {
+		return err
+	}
+	found := newTerms(schema.NonFilterable)
+	first := uint32(0)
+	for rows := range slices.Chunk(s.rows, int(slabRows(schema.Dimension))) {
+		if err := s.slab(rows); err != nil {
 			return err
 		}
+		for i, row := range rows {
+			slab, at := s.at(row)
+			found.add(first+uint32(i), slab.describe(at))
+		}
+		first += uint32(len(rows))
 	}
-	s.buf = binary.LittleEndian.AppendUint64(append(s.buf, 0), uint64(len(all.rows)))
+	return s.end(found)
+}
+
+func (s *snapshotWriter) end(found terms) error {
+	le := binary.LittleEndian
+	order := s.written
+	for _, row := range s.sorted() {
+		s.buf = le.AppendUint32(s.buf, row)
+	}
+	if err := s.part(); err != nil {
+		return err
+	}
+	terms, raw := s.written, packTerms(found)
+	s.buf = append(le.AppendUint64(s.buf, uint64(len(raw))), raw...)
+	if err := s.part(); err != nil {
+		return err
+	}
+	for _, n := range []uint64{order, terms, s.written + snapshotFoot, 0} {
+		s.buf = le.AppendUint64(s.buf, n)
+	}
 	if err := s.flush(); err != nil {
 		return err
 	}
@@ -74,188 +180,64 @@ func (s *snapshotWriter) snapshot(schema Schema, all view) error {
 	return s.w.Flush()
 }
 
-func (s *snapshotWriter) vector(v Vector) error {
-	var metadata bytes.Buffer
-	enc := json.NewEncoder(&metadata)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v.Metadata); err != nil {
-		return err
+// sorted returns the places of the rows in the order of their keys.
+func (s *snapshotWriter) sorted() []uint32 {
+	key := func(place uint32) string { slab, i := s.at(s.rows[place]); return slab.keys[i] }
+	places := make([]uint32, len(s.rows))
+	for i := range places {
+		places[i] = uint32(i)
 	}
-	s.buf = append(s.buf, 1)
-	s.part([]byte(v.Key))
-	s.part(metadata.Bytes())
-	for _, x := range v.Data {
-		s.buf = binary.LittleEndian.AppendUint32(s.buf, math.Float32bits(x))
-	}
-	return s.flush()
+	slices.SortFunc(places, func(a, b uint32) int { return strings.Compare(key(a), key(b)) })
+	return places
 }
 
-func (s *snapshotWriter) part(p []byte) {
-	s.buf = binary.LittleEndian.AppendUint32(s.buf, uint32(len(p)))
-	s.buf = append(s.buf, p...)
-}
-
-func (s *snapshotWriter) flush() error {
-	s.sum.Write(s.buf)
-	_, err := s.w.Write(s.buf)
-	s.buf = s.buf[:0]
-	return err
-}
-
-// Restore replaces what the index holds, and what it was made for, by what
-// Snapshot wrote to r, which ends there. The error matches [ErrCorrupt] if r
-// holds anything else, and is r's own if reading fails; then nothing is changed.
-func (m *InMemory) Restore(r io.Reader) error {
-	in := snapshotReader{r: bufio.NewReaderSize(r, 64<<10), sum: sha256.New(), stride: m.stride}
-	schema, t, err := in.snapshot()
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%w: the snapshot ends early: %w", ErrCorrupt, err)
+// slab writes one slab of rows.
+func (s *snapshotWriter) slab(rows []uint32) error {
+	le := binary.LittleEndian
+	var keys, metadata []byte
+	var keyEnds, metadataEnds []uint32
+	for _, row := range rows {
+		slab, i := s.at(row)
+		keys = append(keys, slab.keys[i]...)
+		metadata = packMetadata(metadata, slab.describe(i))
+		keyEnds, metadataEnds = append(keyEnds, uint32(len(keys))), append(metadataEnds, uint32(len(metadata)))
 	}
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
+	ends := func(ends []uint32, all []byte) {
+		for _, end := range ends {
+			s.buf = le.AppendUint32(s.buf, end)
+		}
+		s.buf = append(s.buf, all...)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.schema, m.table = schema, t
+	parts := []func(){
+		func() { s.buf = le.AppendUint32(le.AppendUint32(s.buf, uint32(len(keys))), uint32(len(metadata))) },
+		s.each(rows, func(slab *slab, i int) { s.buf = le.AppendUint64(s.buf, math.Float64bits(slab.scale[i])) }),
+	}
+	if s.stride > 0 {
+		parts = append(parts, s.each(rows, func(slab *slab, i int) {
+			m := slab.marks[i]
+			for _, x := range []float32{m.step, m.rest, m.norm} {
+				s.buf = le.AppendUint32(s.buf, math.Float32bits(x))
+			}
+		}), s.each(rows, func(slab *slab, i int) { s.buf = append(s.buf, slab.codes[i*s.stride:(i+1)*s.stride]...) }))
+	}
+	parts = append(parts, s.each(rows, func(slab *slab, i int) {
+		for _, x := range slab.row(i, s.dimension) {
+			s.buf = le.AppendUint32(s.buf, math.Float32bits(x))
+		}
+	}), func() { ends(keyEnds, keys) }, func() { ends(metadataEnds, metadata) })
+	for _, part := range parts {
+		part()
+		if err := s.part(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-type snapshotReader struct {
-	r      *bufio.Reader
-	sum    hash.Hash
-	buf    []byte
-	stride func(Schema) int
-}
-
-// read returns the next n bytes, valid until the next read.
-func (s *snapshotReader) read(n int) ([]byte, error) {
-	if cap(s.buf) < n {
-		s.buf = make([]byte, n)
-	}
-	s.buf = s.buf[:n]
-	_, err := io.ReadFull(s.r, s.buf)
-	s.sum.Write(s.buf)
-	return s.buf, err
-}
-
-func (s *snapshotReader) part() ([]byte, error) {
-	b, err := s.read(4)
-	if err != nil {
-		return nil, err
-	}
-	n := binary.LittleEndian.Uint32(b)
-	if n > maxSnapshotPart {
-		return nil, fmt.Errorf("%w: a part of %d bytes", ErrCorrupt, n)
-	}
-	return s.read(int(n))
-}
-
-func (s *snapshotReader) snapshot() (Schema, *table, error) {
-	schema, err := s.schema()
-	if err != nil {
-		return Schema{}, nil, err
-	}
-	var t *table
-	for {
-		more, err := s.read(1)
-		if err != nil {
-			return Schema{}, nil, err
-		}
-		if more[0] == 0 {
-			break
-		}
-		if t == nil && schema.Dimension > 0 {
-			t = newTable(schema, s.stride(schema))
-		}
-		if err := s.vector(schema, t); err != nil {
-			return Schema{}, nil, err
+func (s *snapshotWriter) each(rows []uint32, do func(slab *slab, i int)) func() {
+	return func() {
+		for _, row := range rows {
+			do(s.at(row))
 		}
 	}
-	return schema, t, s.end(t)
-}
-
-func (s *snapshotReader) schema() (schema Schema, err error) {
-	magic, err := s.read(len(snapshotMagic))
-	if err != nil {
-		return schema, err
-	}
-	if string(magic) != snapshotMagic {
-		return schema, fmt.Errorf("%w: not a snapshot of vectors, or of another version", ErrCorrupt)
-	}
-	head, err := s.part()
-	if err != nil {
-		return schema, err
-	}
-	if err := json.Unmarshal(head, &schema); err != nil {
-		return schema, fmt.Errorf("%w: schema: %w", ErrCorrupt, err)
-	}
-	if err := schema.Validate(); err != nil {
-		return schema, fmt.Errorf("%w: schema: %w", ErrCorrupt, err)
-	}
-	if schema.Reserved != (Reserved{}) || schema.Metric == "" {
-		return schema, fmt.Errorf("%w: schema %.200s is of no index", ErrCorrupt, head)
-	}
-	return schema, nil
-}
-
-func (s *snapshotReader) vector(schema Schema, t *table) error {
-	raw, err := s.part()
-	if err != nil {
-		return err
-	}
-	v := Vector{Key: string(raw), Data: make([]float32, schema.Dimension)}
-	if raw, err = s.part(); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(raw, &v.Metadata); err != nil {
-		return fmt.Errorf("%w: metadata of %.80q: %w", ErrCorrupt, v.Key, err)
-	}
-	if raw, err = s.read(4 * schema.Dimension); err != nil {
-		return err
-	}
-	for i := range v.Data {
-		v.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-	}
-	normal, err := schema.Normal(v)
-	if err != nil {
-		return fmt.Errorf("%w: vector %.80q: %w", ErrCorrupt, v.Key, err)
-	}
-	// t is nil if the schema has no dimension; metadata that Normal changes is
-	// null, which Snapshot does not write.
-	if t == nil || !reflect.DeepEqual(normal.Metadata, v.Metadata) {
-		return fmt.Errorf("%w: vector %.80q is of no index", ErrCorrupt, v.Key)
-	}
-	if _, ok := t.rows[v.Key]; ok {
-		return fmt.Errorf("%w: vector %.80q is there twice", ErrCorrupt, v.Key)
-	}
-	t.put(normal)
-	return nil
-}
-
-func (s *snapshotReader) end(t *table) error {
-	b, err := s.read(8)
-	if err != nil {
-		return err
-	}
-	n := 0
-	if t != nil {
-		n = len(t.rows)
-	}
-	if want := binary.LittleEndian.Uint64(b); want != uint64(n) {
-		return fmt.Errorf("%w: %d vectors of %d", ErrCorrupt, n, want)
-	}
-	sum := s.sum.Sum(nil)
-	stored, err := s.read(len(sum))
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(sum, stored) {
-		return fmt.Errorf("%w: checksum", ErrCorrupt)
-	}
-	if _, err := s.r.ReadByte(); err == nil {
-		return fmt.Errorf("%w: bytes after the end of the snapshot", ErrCorrupt)
-	} else if !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
 }

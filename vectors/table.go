@@ -3,6 +3,7 @@ package vectors
 import (
 	"iter"
 	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -14,10 +15,11 @@ type table struct {
 	perSlab   uint32 // rows in a full slab
 	stride    int    // codes of a row, 0 if there are none
 	slabs     []*slab
-	rows      map[string]uint32 // by key
+	rows      map[string]uint32 // by key; not in a packed table
 	live      bitset
 	free      []uint32 // rows of deleted vectors, to be used again
-	terms     terms
+	terms     terms    // not in a packed table
+	packed    *packed  // what a snapshot that is read in place has instead, else nil
 }
 
 // A slab is a part of a table: rows of contiguous data, so that a scan runs at
@@ -30,6 +32,9 @@ type slab struct {
 	marks    []mark    // of the codes
 	keys     []string  // empty in a free row
 	metadata []Metadata
+	// packed has the metadata of each row, if the slab lies in a snapshot: then
+	// nothing of it is given out without being copied.
+	packed [][]byte
 	// viewed says that a view reads this slab: writers replace it by a copy.
 	viewed atomic.Bool
 }
@@ -38,16 +43,45 @@ type slab struct {
 // its context once a slab.
 const slabFloats = 1 << 18
 
+// slabRows returns how many rows a full slab has.
+func slabRows(dimension int) uint32 {
+	rows := uint32(64)
+	for int(rows)*2*dimension <= slabFloats && rows < 4096 {
+		rows *= 2
+	}
+	return rows
+}
+
 // newTable returns a table for a schema with a dimension, of rows with stride codes.
 func newTable(s Schema, stride int) *table {
-	perSlab := uint32(64)
-	for int(perSlab)*2*s.Dimension <= slabFloats && perSlab < 4096 {
-		perSlab *= 2
-	}
 	return &table{
-		schema: s, dimension: s.Dimension, perSlab: perSlab, stride: stride, rows: make(map[string]uint32),
-		terms: terms{except: s.NonFilterable, keys: make(map[string]*term)},
+		schema: s, dimension: s.Dimension, perSlab: slabRows(s.Dimension), stride: stride,
+		rows: make(map[string]uint32), terms: newTerms(s.NonFilterable),
 	}
+}
+
+// find returns the row of key.
+func (t *table) find(key string) (row uint32, ok bool) {
+	if t.packed != nil {
+		return t.packed.find(key, t.key)
+	}
+	row, ok = t.rows[key]
+	return row, ok
+}
+
+// count returns how many vectors there are.
+func (t *table) count() int {
+	if t.packed != nil {
+		return len(t.packed.order) / 4
+	}
+	return len(t.rows)
+}
+
+func (t *table) lexicon() lexicon {
+	if t.packed != nil {
+		return t.packed
+	}
+	return t.terms
 }
 
 // at returns where row is.
@@ -62,7 +96,23 @@ func (t *table) key(row uint32) string {
 
 func (t *table) metadata(row uint32) Metadata {
 	s, i := t.at(row)
+	return s.describe(i)
+}
+
+// describe returns the metadata of a row, which is not to be changed.
+func (s *slab) describe(i int) Metadata {
+	if s.packed != nil {
+		return unpackMetadata(s.packed[i])
+	}
 	return s.metadata[i]
+}
+
+// name returns the key of a row, for who keeps it.
+func (s *slab) name(i int) string {
+	if s.packed != nil {
+		return strings.Clone(s.keys[i])
+	}
+	return s.keys[i]
 }
 
 func (s *slab) row(i, dimension int) []float32 {
@@ -71,12 +121,15 @@ func (s *slab) row(i, dimension int) []float32 {
 
 // vector returns a copy of a row, as far as fields ask for it.
 func (s *slab) vector(i, dimension int, fields Fields) Vector {
-	v := Vector{Key: s.keys[i]}
+	v := Vector{Key: s.name(i)}
 	if fields.Data() {
 		v.Data = slices.Clone(s.row(i, dimension))
 	}
 	if fields.Metadata() {
-		v.Metadata = s.metadata[i].Clone()
+		v.Metadata = s.describe(i)
+		if s.packed == nil {
+			v.Metadata = v.Metadata.Clone()
+		}
 	}
 	return v
 }
@@ -174,14 +227,20 @@ func (t *table) compacted() *table {
 // until the table changes, and then one of each slab that it reads.
 type view struct {
 	dimension int
+	stride    int
 	perSlab   uint32
 	slabs     []*slab
 	rows      []uint32
 }
 
+// at returns where row is.
+func (v view) at(row uint32) (s *slab, i int) {
+	return v.slabs[row/v.perSlab], int(row % v.perSlab)
+}
+
 // view may be called by readers at the same time.
 func (t *table) view(rows []uint32) view {
-	v := view{t.dimension, t.perSlab, slices.Clone(t.slabs), rows}
+	v := view{t.dimension, t.stride, t.perSlab, slices.Clone(t.slabs), rows}
 	for _, row := range rows {
 		if s := t.slabs[row/t.perSlab]; !s.viewed.Load() {
 			s.viewed.Store(true)
@@ -193,7 +252,8 @@ func (t *table) view(rows []uint32) view {
 func (v view) vectors(fields Fields) iter.Seq[Vector] {
 	return func(yield func(Vector) bool) {
 		for _, row := range v.rows {
-			if !yield(v.slabs[row/v.perSlab].vector(int(row%v.perSlab), v.dimension, fields)) {
+			s, i := v.at(row)
+			if !yield(s.vector(i, v.dimension, fields)) {
 				return
 			}
 		}
@@ -208,7 +268,8 @@ func (v view) shuffle() {
 	}
 	places := make([]place, len(v.rows))
 	for i, row := range v.rows {
-		places[i] = place{scatter(v.slabs[row/v.perSlab].keys[row%v.perSlab]), row}
+		s, at := v.at(row)
+		places[i] = place{scatter(s.keys[at]), row}
 	}
 	slices.SortFunc(places, func(a, b place) int {
 		switch {

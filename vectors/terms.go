@@ -7,7 +7,22 @@ import (
 	"strings"
 )
 
-// terms finds rows by their metadata: for every filterable key the rows that
+// A lexicon finds rows by their metadata.
+type lexicon interface {
+	// term returns what is known of a filterable key: of none if no row has it.
+	term(key string) finder
+}
+
+// A finder finds rows by the values of one key. It adds to sets that are long
+// enough for any row; the sets it returns are its caller's.
+type finder interface {
+	addExists(to bitset)
+	addEqual(values []any, to bitset)
+	startsWith(f Filter, within bitset, metadata func(row uint32) Metadata) bitset
+	inOrder(f Filter, within bitset) bitset
+}
+
+// terms is a lexicon that can be added to and removed from: for every filterable key the rows that
 // have it, and those of each value. The elements of a list are values of it.
 type terms struct {
 	except []string // non-filterable keys
@@ -20,6 +35,15 @@ type term struct {
 	// numbers has the number of each row, NaN where there is none, in pages of as
 	// many rows as a word of a bitset has: orders read these and no metadata.
 	numbers map[uint32]*[64]float64
+}
+
+func newTerms(except []string) terms { return terms{except, make(map[string]*term)} }
+
+func (ts terms) term(key string) finder {
+	if t, ok := ts.keys[key]; ok {
+		return t
+	}
+	return new(term)
 }
 
 func (ts terms) add(row uint32, m Metadata) {
@@ -100,34 +124,31 @@ func (t *term) removeValue(row uint32, value any) {
 	}
 }
 
-// filter returns the rows of within that match f, in a set of its own; metadata
+// matching returns the rows of within that match f, in a set of its own; metadata
 // returns that of a row.
-func (ts terms) filter(f Filter, within bitset, metadata func(row uint32) Metadata) bitset {
+func matching(lex lexicon, f Filter, within bitset, metadata func(row uint32) Metadata) bitset {
 	switch f.Op {
 	case "":
 		return slices.Clone(within)
 	case OpAnd:
-		return ts.all(f.Of, within, metadata)
+		return matchingAll(lex, f.Of, within, metadata)
 	case OpOr:
-		return ts.any(f.Of, within, metadata)
+		return matchingAny(lex, f.Of, within, metadata)
 	}
-	t := ts.keys[f.Key]
-	if t == nil {
-		t = new(term)
-	}
+	t := lex.term(f.Key)
 	found := make(bitset, len(within))
 	switch f.Op {
 	case OpExists:
-		t.exists.addTo(found)
+		t.addExists(found)
 	case OpMissing:
-		t.exists.addTo(found)
+		t.addExists(found)
 		return within.without(found)
 	case OpEqual, OpIn:
 		t.addEqual(f.Values, found)
 	case OpNotEqual, OpNotIn:
 		t.addEqual(f.Values, found)
 		exists := make(bitset, len(within))
-		t.exists.addTo(exists)
+		t.addExists(exists)
 		found = exists.without(found)
 	case OpStartsWith:
 		return t.startsWith(f, within, metadata)
@@ -137,6 +158,41 @@ func (ts terms) filter(f Filter, within bitset, metadata func(row uint32) Metada
 	found.intersect(within)
 	return found
 }
+
+// matchingAll narrows within by one filter after the other, those that need to
+// look at metadata last.
+func matchingAll(lex lexicon, of []Filter, within bitset, metadata func(row uint32) Metadata) bitset {
+	found := slices.Clone(within)
+	for _, byRow := range []bool{false, true} {
+		for _, f := range of {
+			if f.byRow() == byRow {
+				found = matching(lex, f, found, metadata)
+			}
+		}
+	}
+	return found
+}
+
+func matchingAny(lex lexicon, of []Filter, within bitset, metadata func(row uint32) Metadata) bitset {
+	found := make(bitset, len(within))
+	for _, f := range of {
+		found.union(matching(lex, f, within.without(found), metadata))
+	}
+	return found
+}
+
+// byRow reports whether f may look at the metadata of every row.
+func (f Filter) byRow() bool {
+	switch f.Op {
+	case OpAnd, OpOr:
+		return slices.ContainsFunc(f.Of, Filter.byRow)
+	case OpStartsWith:
+		return true
+	}
+	return false
+}
+
+func (t *term) addExists(to bitset) { t.exists.addTo(to) }
 
 // inOrder reads the numbers of the rows of within.
 func (t *term) inOrder(f Filter, within bitset) bitset {
@@ -175,39 +231,6 @@ func (t *term) startsWith(f Filter, within bitset, metadata func(row uint32) Met
 		}
 	}
 	return found
-}
-
-// all narrows within by one filter after the other, those that need to look at
-// metadata last.
-func (ts terms) all(of []Filter, within bitset, metadata func(row uint32) Metadata) bitset {
-	found := slices.Clone(within)
-	for _, byRow := range []bool{false, true} {
-		for _, f := range of {
-			if f.byRow() == byRow {
-				found = ts.filter(f, found, metadata)
-			}
-		}
-	}
-	return found
-}
-
-func (ts terms) any(of []Filter, within bitset, metadata func(row uint32) Metadata) bitset {
-	found := make(bitset, len(within))
-	for _, f := range of {
-		found.union(ts.filter(f, within.without(found), metadata))
-	}
-	return found
-}
-
-// byRow reports whether f may look at the metadata of every row.
-func (f Filter) byRow() bool {
-	switch f.Op {
-	case OpAnd, OpOr:
-		return slices.ContainsFunc(f.Of, Filter.byRow)
-	case OpStartsWith:
-		return true
-	}
-	return false
 }
 
 func (t *term) addEqual(values []any, to bitset) {
