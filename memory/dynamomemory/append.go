@@ -72,7 +72,7 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 			return memory.Receipt{}, err
 		}
 	}
-	return memory.Receipt{Record: r.memory(), Bookmark: bookmark(r.id), Version: r.version, Replayed: replayed}, nil
+	return memory.Receipt{Record: r.memory(), Bookmark: s.bookmark(a.pk+skRecord, r.id), Version: r.version, Replayed: replayed}, nil
 }
 
 // follow makes later ids sort after a bookmark, and returns the id in it.

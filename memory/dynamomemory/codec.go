@@ -15,8 +15,9 @@ type Compressor interface {
 }
 
 // A BlobStore keeps the bodies of oversize records outside the table. Names are
-// path segments of letters, digits, '-', '_', '.', '~' and '%', joined by '/'. It
-// is safe for concurrent use.
+// path segments as url.PathEscape writes them, of letters, digits and any of
+// -_.~%$&+=:@, joined by '/'; the first one is that of [TenantBlobs]. It is safe for
+// concurrent use.
 type BlobStore interface {
 	// Put stores data under name, and succeeds if it is there already: equal
 	// names have equal data.

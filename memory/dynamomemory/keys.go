@@ -203,27 +203,45 @@ func requestSK(requestID string) string {
 }
 
 // A bookmark is the id of the last write that its reader has seen. The prefix keeps
-// it apart from a record id.
+// it apart from a record id. With Options.Replica it ends with a mark of the place that
+// the write is in, so that a reader elsewhere knows where to look for it.
 const bookmarkPrefix = "at-"
 
-func bookmark(id string) memory.Bookmark {
-	if id == "" {
+func (s *Store) bookmark(place, id string) memory.Bookmark {
+	switch {
+	case id == "":
 		return ""
+	case s.opts.Replica && place != "":
+		return memory.Bookmark(bookmarkPrefix + id + "-" + placeMark(place))
 	}
 	return memory.Bookmark(bookmarkPrefix + id)
 }
 
+const markLen = 8
+
+// placeMark tells places apart, and not which one it is.
+func placeMark(place string) string { return fmt.Sprintf("%0*x", markLen, hashOf(place)) }
+
 func bookmarkID(b memory.Bookmark) (hlc.ID, error) {
+	id, _, err := parseBookmark(b)
+	return id, err
+}
+
+// parseBookmark returns the id in a bookmark and the mark of its place, if any.
+func parseBookmark(b memory.Bookmark) (id hlc.ID, mark string, err error) {
 	if b == "" {
-		return hlc.ID{}, nil
+		return hlc.ID{}, "", nil
 	}
 	text, ok := strings.CutPrefix(string(b), bookmarkPrefix)
+	if ok && strings.Contains(text, "-") {
+		text, mark, _ = strings.Cut(text, "-")
+		ok = len(mark) == markLen && wholly(mark, digits+"abcdef")
+	}
 	if !ok {
-		return hlc.ID{}, fmt.Errorf("%w: bookmark %.60q: it is none of this store's", memory.ErrInvalid, b)
+		return hlc.ID{}, "", fmt.Errorf("%w: bookmark %.60q: it is none of this store's", memory.ErrInvalid, b)
 	}
-	id, err := hlc.Parse(text)
-	if err != nil {
-		return hlc.ID{}, fmt.Errorf("bookmark: %w", err)
+	if id, err = hlc.Parse(text); err != nil {
+		return hlc.ID{}, "", fmt.Errorf("bookmark: %w", err)
 	}
-	return id, nil
+	return id, mark, nil
 }

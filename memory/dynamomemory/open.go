@@ -2,6 +2,8 @@ package dynamomemory
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -25,17 +27,70 @@ func (s *Store) open(ctx context.Context, key memory.Key, options *memory.Window
 		return memory.Window{}, err
 	}
 	if key.Session == "" {
-		return s.openScope(ctx, key, opts.Scopes)
+		return s.openScope(ctx, key, opts)
 	}
 	v, err := s.read(ctx, at(key), opts)
+	if err == nil {
+		err = v.reaches(ctx, opts.AtLeast)
+	}
+	of := s.points(opts.AtLeast, at(key).pk+skHead) || s.points(opts.AtLeast, at(key).pk+skRecord)
+	if errors.Is(err, memory.ErrNotFound) && of && time.Since(timeOf(idIn(opts.AtLeast))) < lag {
+		err = fmt.Errorf("%w: there is no session yet", memory.ErrBehind)
+	}
 	if err != nil {
 		return memory.Window{}, err
 	}
 	return v.window(ctx, opts)
 }
 
-func (s *Store) openScope(ctx context.Context, key memory.Key, scopes memory.Scopes) (memory.Window, error) {
+// lag is how long a session that is not there may still be on its way to this Region.
+const lag = time.Minute
+
+// points says whether the write that a bookmark names is in a place.
+func (s *Store) points(b memory.Bookmark, place string) bool {
+	_, mark, err := parseBookmark(b)
+	return err == nil && s.opts.Replica && mark == placeMark(place)
+}
+
+// reaches is ErrBehind where the write that a bookmark names is not in this Region
+// yet. DynamoDB replicates each item by itself: a later one proves nothing.
+func (v *view) reaches(ctx context.Context, b memory.Bookmark) error {
+	want := idIn(b)
+	switch {
+	case !v.opts.Replica || want == "" || time.Since(timeOf(want)) > memory.RequestLife: // older ones may have expired
+		return nil
+	case v.head != nil && v.head.epoch > want: // it is of an earlier session
+		return nil
+	case v.points(b, v.pk+skHead):
+		if v.head != nil && v.head.moved >= want || v.fold != nil && v.fold.moved >= want {
+			return nil
+		}
+	case v.points(b, v.pk+skRecord):
+		if v.head != nil && v.head.edited > 0 && v.head.moved > want || slices.ContainsFunc(v.records, func(r *record) bool { return r.id == want }) {
+			return nil // it is there, or may have been removed
+		}
+		if it, err := v.get(ctx, v.pk, skRecord+want); err != nil || it != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s is not in this Region yet", memory.ErrBehind, want)
+}
+
+// sharedReaches is reaches for the state of a user or an app.
+func (s *Store) sharedReaches(b memory.Bookmark, states map[name]*shared) error {
+	for n, sh := range states {
+		if s.points(b, n.pk) && max(sh.moved, sh.latest()) < idIn(b) {
+			return fmt.Errorf("%w: the state is not in this Region yet", memory.ErrBehind)
+		}
+	}
+	return nil
+}
+
+func (s *Store) openScope(ctx context.Context, key memory.Key, opts memory.WindowOptions) (memory.Window, error) {
 	w := memory.Window{Key: key}
+	scopes := opts.Scopes
 	if scopes == memory.NoState {
 		return w, nil
 	}
@@ -48,20 +103,33 @@ func (s *Store) openScope(ctx context.Context, key memory.Key, scopes memory.Sco
 		names = append(names, app)
 	}
 	states, err := s.readShared(ctx, names...)
+	if err == nil {
+		err = s.sharedReaches(opts.AtLeast, states)
+	}
 	if err != nil {
 		return memory.Window{}, err
 	}
-	last := ""
+	last, from := "", ""
 	for n, sh := range states {
-		last = max(last, sh.moved, sh.latest())
+		if id := max(sh.moved, sh.latest()); id > last {
+			last, from = id, n.pk
+		}
 		if n == user.name {
 			w.States.User = sh.state()
 			continue
 		}
 		w.States.App = sh.state()
 	}
-	w.Bookmark = bookmark(last)
+	w.Bookmark = s.bookmark(from, last)
 	return w, nil
+}
+
+func idIn(b memory.Bookmark) string {
+	id, err := bookmarkID(b)
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 // A view is what a read sees of a session.
@@ -79,6 +147,7 @@ type view struct {
 	aged    []*record // those that show no more, but whose state may still count
 	oldest  string    // id down to which all records are here
 	latest  string    // greatest id seen
+	from    string    // the place that it was seen in
 }
 
 // read reads at least one record more than the window may have, so that it is known
@@ -164,7 +233,7 @@ func (v *view) begin(ctx context.Context, items []item) ([]item, error) {
 	if v.key, err = v.dataKey(ctx, v.place, v.head); err != nil {
 		return nil, err
 	}
-	v.saw(v.head.moved)
+	v.saw(skHead, v.head.moved)
 	return items[n:], firstErr(
 		func() error { return v.beginState(state) },
 		func() error { return v.beginGist(gist) },
@@ -179,7 +248,7 @@ func (v *view) beginState(it item) error {
 	if v.fold, err = v.decodeFold(v.place, it, v.key); err != nil {
 		return err
 	}
-	v.saw(v.fold.moved)
+	v.saw(skHead, v.fold.moved)
 	if v.fold.epoch != v.head.epoch {
 		v.fold = &fold{cells: cells{}} // left over; the marker of a writer that has not seen the new session
 	}
@@ -193,9 +262,10 @@ func (v *view) beginGist(it item) (err error) {
 	return err
 }
 
-func (v *view) saw(id string) {
+// saw is told of an id, and whether it is of a record or of a change of the session.
+func (v *view) saw(sk, id string) {
 	if id > v.latest { // what is older has been observed with it
-		v.latest = id
+		v.latest, v.from = id, v.pk+sk
 		v.observe(id)
 	}
 }
@@ -208,7 +278,7 @@ func (v *view) take(ctx context.Context, items []item) error {
 		}
 		id := v.skOf(it)[len(skRecord):]
 		v.oldest = id
-		v.saw(id)
+		v.saw(skRecord, id)
 		if !v.head.shows(id) || v.expired(it, v.now) {
 			continue
 		}
@@ -282,7 +352,7 @@ func (v *view) window(ctx context.Context, opts memory.WindowOptions) (memory.Wi
 	}
 	if opts.Scopes == memory.AllStates {
 		var err error
-		if w.States.User, w.States.App, err = v.shared(ctx); err != nil {
+		if w.States.User, w.States.App, err = v.shared(ctx, opts.AtLeast); err != nil {
 			return memory.Window{}, err
 		}
 	}
@@ -298,7 +368,7 @@ func (v *view) window(ctx context.Context, opts memory.WindowOptions) (memory.Wi
 	from, split := opts.Cut(records, v.gist.Tokens, before)
 	w.Earlier, w.Split, w.Records = last < len(v.records) || from > 0, split, records[from:]
 	w.Orphans = memory.FindOrphans(w.Records)
-	w.Bookmark = bookmark(v.latest)
+	w.Bookmark = v.bookmark(v.from, v.latest)
 	if opts.Notes {
 		return w, v.annotate(ctx, v.place, w.Records)
 	}
@@ -307,9 +377,12 @@ func (v *view) window(ctx context.Context, opts memory.WindowOptions) (memory.Wi
 
 // shared reads the states of user and app. Where a record of this session has a newer
 // value than they have, its writer died before it came to that: it is done now.
-func (v *view) shared(ctx context.Context) (user, app memory.State, err error) {
+func (v *view) shared(ctx context.Context, atLeast memory.Bookmark) (user, app memory.State, err error) {
 	u, a := sharedPlaces(v.Key)
 	states, err := v.readShared(ctx, u, a)
+	if err == nil {
+		err = v.sharedReaches(atLeast, states)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -327,7 +400,11 @@ func (v *view) shared(ctx context.Context) (user, app memory.State, err error) {
 			}
 		}
 	}
-	v.latest = max(v.latest, states[u.name].moved, states[a.name].moved)
+	for n, sh := range states {
+		if sh.moved > v.latest {
+			v.latest, v.from = sh.moved, n.pk
+		}
+	}
 	return states[u.name].state(), states[a.name].state(), nil
 }
 

@@ -71,7 +71,7 @@ func (s *Store) sealBody(p place, id string, b body, key []byte, most int) (seal
 	sum := sha256.Sum256(data)
 	if s.opts.Blobs != nil {
 		session := sha256.Sum256([]byte(p.pk))
-		out.blob = "t-" + url.PathEscape(encodePart(p.Tenant)) + "/" + hex.EncodeToString(session[:16]) + "/" + id + "/" + hex.EncodeToString(sum[:])
+		out.blob = TenantBlobs(p.Tenant) + "/" + hex.EncodeToString(session[:16]) + "/" + id + "/" + hex.EncodeToString(sum[:])
 		out.data, attrs[attrBlob] = data, str(out.blob)
 		return out, nil
 	}
@@ -87,6 +87,11 @@ func (s *Store) sealBody(p place, id string, b body, key []byte, most int) (seal
 	attrs[attrChunks], attrs[attrChunkOf] = num(int64(len(out.chunks))), str(generation)
 	return out, nil
 }
+
+// TenantBlobs is the first segment of the names of all blobs of a tenant in a
+// [BlobStore], the whole of it up to the first slash: what a policy for one tenant,
+// such as that of package s3blobs, is limited to.
+func TenantBlobs(tenant string) string { return "t-" + url.PathEscape(encodePart(tenant)) }
 
 // storeParts stores what a record refers to. A crash afterwards leaves garbage with an
 // expiry, never a record that lacks a part.

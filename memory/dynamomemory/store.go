@@ -30,6 +30,14 @@ type Options struct {
 	// consistency in several Regions: a read by sentiment then reads all
 	// annotations of the session.
 	NoLSI bool
+	// Replica says that the table is one Region of a global table with eventual
+	// consistency. A bookmark then says where its write is to be found, and an Open
+	// AtLeast one that this Region does not have yet is memory.ErrBehind: try again,
+	// or read in the Region that wrote. That is sure for the write that the bookmark
+	// is of, and of Notes it says nothing: DynamoDB replicates each item by itself. A
+	// session that is not there is ErrBehind for a minute after the bookmark, and
+	// ErrNotFound then. Set it for the Stores of all Regions.
+	Replica bool
 	// Compressor makes bodies smaller; nil means DEFLATE. What the default one has
 	// written can be read with any other.
 	Compressor Compressor

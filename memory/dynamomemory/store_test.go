@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/internal/awsfake"
@@ -18,31 +17,11 @@ import (
 
 const tableName = "memory"
 
-// createTable makes a table with the default names.
+// createTable makes a table with the default names. The fake has no expiry and no
+// recovery.
 func createTable(tb testing.TB, client *dynamodb.Client, lsi bool) {
 	tb.Helper()
-	names := new(dynamomemory.Schema).WithDefaults()
-	key := func(hash, sort string) []types.KeySchemaElement {
-		return []types.KeySchemaElement{{AttributeName: &hash, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange}}
-	}
-	everything := &types.Projection{ProjectionType: types.ProjectionTypeAll}
-	in := &dynamodb.CreateTableInput{
-		TableName: new(tableName), BillingMode: types.BillingModePayPerRequest, KeySchema: key(names.PartitionKey, names.SortKey),
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{
-			{IndexName: &names.IntentIndex, KeySchema: key(names.IntentKey, names.IntentSort), Projection: everything},
-		},
-	}
-	attributes := []string{names.PartitionKey, names.SortKey, names.IntentKey, names.IntentSort}
-	if lsi {
-		in.LocalSecondaryIndexes = []types.LocalSecondaryIndex{
-			{IndexName: &names.SentimentIndex, KeySchema: key(names.PartitionKey, names.Sentiment), Projection: everything},
-		}
-		in.AttributeDefinitions = []types.AttributeDefinition{{AttributeName: &names.Sentiment, AttributeType: types.ScalarAttributeTypeN}}
-	}
-	for _, name := range attributes {
-		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS})
-	}
-	_, err := client.CreateTable(context.Background(), in)
+	_, err := dynamomemory.EnsureTable(context.Background(), client, tableName, &dynamomemory.TableOptions{NoLSI: !lsi, NoTTL: true, NoRecovery: true})
 	require.NoError(tb, err)
 }
 

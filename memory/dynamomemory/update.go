@@ -32,13 +32,27 @@ func (s *Store) update(ctx context.Context, key memory.Key, changes []memory.Cha
 	for try := range tries {
 		id, err := d.attempt(ctx)
 		if !errors.Is(err, errAgain) {
-			return bookmark(id), err
+			return s.bookmark(d.proof(), id), err
 		}
 		if err := wait(ctx, try/2); err != nil {
 			return "", err
 		}
 	}
 	return "", fmt.Errorf("%w: the session is changed by others all the time", memory.ErrThrottled)
+}
+
+// proof is the place in which a reader finds out that it sees this Update. Notes
+// have no place of that kind.
+func (d *draft) proof() string {
+	switch {
+	case d.Session != "" && d.onlyNotes():
+		return ""
+	case d.Session != "":
+		return d.pk + skHead
+	case d.User != "":
+		return userPK(d.Key)
+	}
+	return appPK(d.Key)
 }
 
 // normalStates refuses states before anything is read.
