@@ -151,7 +151,11 @@ func (a *adopting) adopt(ctx context.Context, name artifacts.Name) (err error) {
 		return fmt.Errorf("%s: %w", place{a.from.Bucket, a.from.Key + a.from.Prefix}.uri(), artifacts.ErrNotFound)
 	}
 	for i, set := range sets {
-		p, err := a.publish(ctx, set, i == len(sets)-1)
+		opts := a.opts.Publish
+		if i < len(sets)-1 {
+			opts.With = nil
+		}
+		p, err := a.publish(ctx, set, opts)
 		if err != nil {
 			return err
 		}
@@ -177,26 +181,30 @@ func (a *adopting) history(ctx context.Context) iter.Seq2[nativeVersion, error] 
 		if err != nil {
 			return nil, versionMarker{}, classify(place{a.from.Bucket, prefix}.uri(), err)
 		}
-		page := make([]nativeVersion, 0, len(out.Versions)+len(out.DeleteMarkers))
-		for _, v := range out.Versions {
-			one := nativeVersion{key: value(v.Key), id: value(v.VersionId), latest: v.IsLatest != nil && *v.IsLatest}
-			if v.Size != nil {
-				one.size = *v.Size
-			}
-			if v.LastModified != nil {
-				one.modified = *v.LastModified
-			}
-			page = append(page, one)
-		}
-		for _, m := range out.DeleteMarkers {
-			one := nativeVersion{key: value(m.Key), id: value(m.VersionId), marker: true, latest: m.IsLatest != nil && *m.IsLatest}
-			if m.LastModified != nil {
-				one.modified = *m.LastModified
-			}
-			page = append(page, one)
-		}
-		return page, versionMarker{value(out.NextKeyMarker), value(out.NextVersionIdMarker)}, nil
+		return natives(out), versionMarker{value(out.NextKeyMarker), value(out.NextVersionIdMarker)}, nil
 	})
+}
+
+// natives returns what is in a page.
+func natives(page *s3.ListObjectVersionsOutput) []nativeVersion {
+	all := make([]nativeVersion, 0, len(page.Versions)+len(page.DeleteMarkers))
+	for _, v := range page.Versions {
+		all = append(all, nativeVersion{
+			key: value(v.Key), id: value(v.VersionId), size: known(v.Size), modified: known(v.LastModified), latest: known(v.IsLatest),
+		})
+	}
+	for _, m := range page.DeleteMarkers {
+		all = append(all, nativeVersion{key: value(m.Key), id: value(m.VersionId), modified: known(m.LastModified), marker: true, latest: known(m.IsLatest)})
+	}
+	return all
+}
+
+// known is what S3 said, or nothing.
+func known[T any](said *T) T {
+	if said == nil {
+		return *new(T)
+	}
+	return *said
 }
 
 // each returns the versions of the key, oldest first, each by itself.
@@ -264,13 +272,9 @@ func (a *adopting) remember(ctx context.Context) error {
 }
 
 // publish makes a version of objects.
-func (a *adopting) publish(ctx context.Context, set []nativeVersion, last bool) (artifacts.Publication, error) {
-	opts := a.opts.Publish
+func (a *adopting) publish(ctx context.Context, set []nativeVersion, opts artifacts.PublishOptions) (artifacts.Publication, error) {
 	opts.Ranks, opts.Rank, opts.MediaTypes, opts.Progress = 0, 0, nil, nil
 	opts.ID = a.id(set)
-	if !last {
-		opts.With = nil
-	}
 	if a.from.Key != "" {
 		opts.Lineage.Inputs = append(slices.Clone(opts.Lineage.Inputs), artifacts.Input{URI: place{a.from.Bucket, a.from.Key}.uri(), VersionID: set[0].id})
 	} else {

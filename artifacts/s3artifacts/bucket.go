@@ -18,7 +18,7 @@ import (
 
 // A BucketClient is what [EnsureBucket] asks of S3. *s3.Client is one.
 //
-//nolint:interfacebloat,dupl // as many calls as it makes: it is a list of permissions
+//nolint:interfacebloat // as many calls as it makes: it is a list of permissions
 type BucketClient interface {
 	CreateBucket(context.Context, *s3.CreateBucketInput, ...func(*s3.Options)) (*s3.CreateBucketOutput, error)
 	HeadBucket(context.Context, *s3.HeadBucketInput, ...func(*s3.Options)) (*s3.HeadBucketOutput, error)
@@ -371,7 +371,7 @@ func Policy(bucket, root string, role Role, tenants ...string) (string, error) {
 		if err := (artifacts.Name{Tenant: tenant, Path: "any"}).Validate(); err != nil {
 			return "", fmt.Errorf("policy: %w", err)
 		}
-		for _, folder := range []string{"a", "n"} {
+		for _, folder := range []string{"a", "n", "mirror"} {
 			below := s.rooted(folder, tenantSegment(tenant), "*")
 			data, prefixes = append(data, arn+"/"+below), append(prefixes, below)
 		}
@@ -381,7 +381,8 @@ func Policy(bucket, root string, role Role, tenants ...string) (string, error) {
 	object := []string{"s3:GetObject", "s3:GetObjectVersion"}
 	bucketWide := []string(nil)
 	if role >= Writer {
-		object = append(object, "s3:PutObject", "s3:AbortMultipartUpload")
+		object = append(object, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+		list = append(list, "s3:ListBucketMultipartUploads")
 	}
 	if role == Collector {
 		object = append(object, "s3:DeleteObject", "s3:DeleteObjectVersion")

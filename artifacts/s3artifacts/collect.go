@@ -55,6 +55,7 @@ type Collection struct {
 	Condemned int   // objects that nothing refers to, and nothing will
 	Deleted   int   // objects that were condemned long enough ago
 	Bytes     int64 // of what was deleted
+	Uploads   int   // that nobody ended, and were aborted
 }
 
 // Collect deletes what no version of a name needs: the files of versions that
@@ -66,7 +67,10 @@ type Collection struct {
 // either committed before, and then the collector sees that it is in use, or finds
 // the record when it commits, and sends again.
 //
-// It costs 1 LIST for 1,000 objects of the name, what Apply costs for each of two
+// Uploads in parts that nobody has ended for Age are aborted, as the lifecycle rule of
+// the bucket does too.
+//
+// It costs 1 LIST for 1,000 objects of the name and 1 for uploads, what Apply costs for each of two
 // records, and a DELETE for each object that it deletes. In a bucket with versions
 // the versions are listed, and deleted for good.
 func (s *Store) Collect(ctx context.Context, name artifacts.Name, options *CollectOptions) (Collection, error) {
@@ -93,7 +97,7 @@ type found struct {
 	versions []string
 }
 
-func (c *collector) collect(ctx context.Context, name artifacts.Name) error {
+func (c *collector) collect(ctx context.Context, name artifacts.Name) (err error) {
 	c.ledger = c.Store.ledger(name)
 	// Listed before the log is read: what is there and not in use by then was
 	// uploaded by somebody who has yet to commit.
@@ -106,7 +110,11 @@ func (c *collector) collect(ctx context.Context, name artifacts.Name) error {
 	if err := c.condemn(ctx); err != nil {
 		return err
 	}
-	return c.sweep(ctx)
+	if err := c.sweep(ctx); err != nil || c.opts.DryRun {
+		return err
+	}
+	c.done.Uploads, err = c.abandon(ctx, c.ledger.base, c.opts.Age)
+	return err
 }
 
 // collected are the folders of what is condemned and deleted. Lists of condemned

@@ -70,5 +70,5 @@ func ExampleStore_Collect() {
 	done, err := store.Collect(ctx, name, &s3artifacts.CollectOptions{Age: s3artifacts.Never, Grace: s3artifacts.Never})
 	fmt.Printf("%+v %v\n", done, err)
 	// Output:
-	// {Objects:2 Condemned:1 Deleted:1 Bytes:3} <nil>
+	// {Objects:2 Condemned:1 Deleted:1 Bytes:3 Uploads:0} <nil>
 }

@@ -69,12 +69,13 @@ func classify(key string, err error) error {
 type object struct {
 	data    []byte
 	version string
+	etag    string
 }
 
 // get reads an object of the store. A version of "" means the current one; a span of
 // no length means all of it.
-func (s *Store) get(ctx context.Context, key, version string, from span, adjust ...func(*s3.Options)) (object, error) {
-	return s.getAt(ctx, place{s.bucket, key}, version, from, adjust...)
+func (s *Store) get(ctx context.Context, key, version string, from span) (object, error) {
+	return s.getAt(ctx, place{s.bucket, key}, version, from)
 }
 
 // A place is where an object is.
@@ -105,7 +106,7 @@ func (s *Store) getAt(ctx context.Context, at place, version string, from span, 
 	if err != nil {
 		return object{}, classify(key, err)
 	}
-	return object{data, value(out.VersionId)}, nil
+	return object{data, value(out.VersionId), value(out.ETag)}, nil
 }
 
 // unchecked leaves out the checksum of a client that reads what is verified by a
@@ -202,8 +203,13 @@ func (s *Store) remove(ctx context.Context, key, version string) error {
 // list yields the objects below a prefix, which ends in a slash, in no order that
 // anything may rely on.
 func (s *Store) list(ctx context.Context, prefix string) iter.Seq2[types.Object, error] {
+	return s.listAt(ctx, place{s.bucket, prefix})
+}
+
+func (s *Store) listAt(ctx context.Context, at place) iter.Seq2[types.Object, error] {
+	prefix := at.key
 	return paging.Seq(func(token string) ([]types.Object, string, error) {
-		in := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix}
+		in := &s3.ListObjectsV2Input{Bucket: &at.bucket, Prefix: &prefix}
 		if token != "" {
 			in.ContinuationToken = &token
 		}

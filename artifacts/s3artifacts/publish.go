@@ -18,6 +18,11 @@ import (
 // A file that does not fit into Options.PartSize is read twice: once to know
 // whether its content is there, once to send it. A stream that does not fit is
 // sent before anybody can know.
+//
+// A Publish that dies, fails or is cancelled leaves the parts of such files, but not
+// those of streams, where they are: the next one that has the same content, in any
+// process and with the same Options.PartSize, sends only the parts that are missing.
+// The lifecycle rule of [EnsureBucket] ends uploads that nobody goes on with.
 func (s *Store) Publish(ctx context.Context, name artifacts.Name, files fs.FS, options *artifacts.PublishOptions) (artifacts.Publication, error) {
 	if err := firstError(ctx.Err(), name.Validate(), options.Validate()); err != nil {
 		return artifacts.Publication{}, wrap("publish", name, err)

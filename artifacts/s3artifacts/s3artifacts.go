@@ -34,7 +34,9 @@
 // A store must honour If-None-Match on PutObject; [Store.Probe] finds out. The
 // role of a writer needs what [Policy] returns: s3:GetObject, s3:PutObject,
 // s3:ListBucket (without it S3 answers 403 for a record that is not there yet, and
-// the store reports [artifacts.ErrDenied]) and s3:AbortMultipartUpload; one that
+// the store reports [artifacts.ErrDenied]) and s3:AbortMultipartUpload, and to go on
+// with what was interrupted s3:ListBucketMultipartUploads and
+// s3:ListMultipartUploadParts; one that
 // collects also s3:DeleteObject, and with versions s3:DeleteObjectVersion,
 // s3:ListBucketVersions and s3:GetBucketVersioning; one with a KMS key
 // kms:GenerateDataKey and kms:Decrypt. Readers need s3:GetObject and s3:ListBucket.
@@ -55,8 +57,6 @@ import (
 )
 
 // A Client is what the store asks of S3: its list of permissions. *s3.Client is one.
-//
-//nolint:dupl // another list of calls looks alike
 type Client interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
@@ -158,6 +158,7 @@ type Store struct {
 	memory *semaphore.Weighted
 	skip   safeguards
 	every  int64 // records between two snapshots
+	copies int64 // bytes that S3 copies in one request
 
 	mu    sync.Mutex
 	names map[artifacts.Name]*ledger
@@ -188,7 +189,7 @@ func New(client Client, bucket string, options *Options) (*Store, error) {
 	opts := options.WithDefaults()
 	return &Store{
 		client: client, bucket: bucket, opts: opts, memory: semaphore.NewWeighted(opts.Memory),
-		names: map[artifacts.Name]*ledger{}, every: snapshotEvery,
+		names: map[artifacts.Name]*ledger{}, every: snapshotEvery, copies: largestCopy,
 	}, nil
 }
 

@@ -168,36 +168,6 @@ func (p *sender) large(ctx context.Context, f *file) error {
 	return err
 }
 
-// again reads a large file a second time, and sends it.
-func (p *sender) again(ctx context.Context, path string, size int64, digest string) (*blob, error) {
-	partSize := max(p.Store.opts.PartSize, (size/fewParts/mebibyte+1)*mebibyte)
-	room := min(partSize, p.Store.opts.Memory)
-	if err := p.memory.Acquire(ctx, room); err != nil {
-		return nil, err
-	}
-	defer p.memory.Release(room)
-	b := &blob{Key: p.blobKey(digest)}
-	up, err := p.beginUpload(ctx, path, b.Key, partSize)
-	if err != nil {
-		return nil, err
-	}
-	d := artifacts.NewDigest()
-	_, err = artifacts.ReadFile(ctx, p.files, path, make([]byte, readBlock), func(piece []byte) error {
-		_, _ = d.Write(piece) // never fails
-		return up.write(ctx, piece)
-	})
-	if err == nil && d.String() != digest {
-		err = fmt.Errorf("%s: %w: it changed while it was read", path, artifacts.ErrConflict)
-	}
-	if err != nil {
-		return nil, errors.Join(err, up.abort(ctx))
-	}
-	if err := up.end(ctx, b); err != nil {
-		return nil, err
-	}
-	return b, p.table(ctx, p.ledger, b, digest, d.Leaves())
-}
-
 // A stream is a file that is sent as it is read: from memory if it fits into a
 // part, else in parts, under a key without its digest, which nobody knows yet.
 type stream struct {
@@ -262,7 +232,7 @@ func (st *stream) end() (*blob, error) {
 	b, err := st.share(digest, st.size, func() (*blob, error) {
 		completed = true
 		if err := st.upload.end(st.ctx, st.blob); err != nil {
-			return nil, err
+			return nil, errors.Join(err, st.abort())
 		}
 		return st.blob, st.table(st.ctx, st.ledger, st.blob, digest, st.digest.Leaves())
 	})
@@ -275,18 +245,27 @@ func (st *stream) end() (*blob, error) {
 // A multipart is an upload in parts, one after the other.
 type multipart struct {
 	*Store
-	key   string // with the base of the name
-	id    string
-	size  int64 // of a part
-	data  []byte
-	sum   uint32 // CRC-32C of all parts
-	parts []types.CompletedPart
+	bucket string
+	key    string // with the base of the name
+	id     string
+	size   int64 // of a part
+	data   []byte
+	sum    uint32 // CRC-32C of all parts
+	parts  []types.CompletedPart
+	sent   map[int32]types.Part // by somebody before, of an upload that goes on
 }
 
 func (p *sender) beginUpload(ctx context.Context, path, key string, size int64) (*multipart, error) {
-	up := &multipart{Store: p.Store, key: p.ledger.base + key, size: size, data: make([]byte, 0, size)}
+	up := &multipart{Store: p.Store, bucket: p.bucket, key: p.ledger.base + key, size: size, data: make([]byte, 0, size)}
+	if err := up.begin(ctx, cmp.Or(p.opts.MediaTypes[path], artifacts.MediaType(path))); err != nil {
+		return nil, err
+	}
+	return up, nil
+}
+
+func (up *multipart) begin(ctx context.Context, mediaType string) error {
 	in := &s3.CreateMultipartUploadInput{
-		Bucket: &up.bucket, Key: &up.key, ContentType: new(cmp.Or(p.opts.MediaTypes[path], artifacts.MediaType(path))),
+		Bucket: &up.bucket, Key: &up.key, ContentType: &mediaType,
 		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeFullObject,
 	}
 	if up.opts.KMSKeyID != "" {
@@ -295,10 +274,10 @@ func (p *sender) beginUpload(ctx context.Context, path, key string, size int64) 
 	meter.Add(ctx, meter.Cost{Requests: 1})
 	out, err := up.client.CreateMultipartUpload(ctx, in)
 	if err != nil {
-		return nil, classify(up.key, err)
+		return classify(up.key, err)
 	}
 	up.id = value(out.UploadId)
-	return up, nil
+	return nil
 }
 
 func (up *multipart) write(ctx context.Context, piece []byte) error {
@@ -321,6 +300,10 @@ func (up *multipart) part(ctx context.Context) error {
 		return fmt.Errorf("%w: a stream of more than %d parts of %d bytes", artifacts.ErrInvalid, maxParts, up.size)
 	}
 	sum := checksum(castagnoli(0, up.data))
+	if part, has := up.has(number, sum, int64(len(up.data))); has {
+		up.add(part)
+		return nil
+	}
 	meter.Add(ctx, meter.Cost{Requests: 1, BytesSent: int64(len(up.data))})
 	out, err := up.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &up.bucket, Key: &up.key, UploadId: &up.id, PartNumber: &number,
@@ -329,10 +312,15 @@ func (up *multipart) part(ctx context.Context) error {
 	if err != nil {
 		return classify(up.key, err)
 	}
-	up.sum = castagnoli(up.sum, up.data)
-	up.parts = append(up.parts, types.CompletedPart{PartNumber: &number, ETag: out.ETag, ChecksumCRC32C: &sum})
-	up.data = up.data[:0]
+	up.add(types.CompletedPart{PartNumber: &number, ETag: out.ETag, ChecksumCRC32C: &sum})
 	return nil
+}
+
+// add notes that the bytes at hand are a part.
+func (up *multipart) add(part types.CompletedPart) {
+	up.sum = castagnoli(up.sum, up.data)
+	up.parts = append(up.parts, part)
+	up.data = up.data[:0]
 }
 
 // flush sends what is left, and lets go of the memory.
@@ -349,7 +337,7 @@ func (up *multipart) flush(ctx context.Context) error {
 // it says its own, we do too. An answer that got lost is looked up.
 func (up *multipart) end(ctx context.Context, b *blob) error {
 	if err := up.flush(ctx); err != nil {
-		return errors.Join(err, up.abort(ctx))
+		return err
 	}
 	b.CRC = checksum(up.sum)
 	meter.Add(ctx, meter.Cost{Requests: 1})
@@ -372,7 +360,7 @@ func (up *multipart) end(ctx context.Context, b *blob) error {
 			return nil
 		}
 	}
-	return errors.Join(classify(up.key, err), up.abort(ctx))
+	return classify(up.key, err)
 }
 
 // abort frees the parts. It goes on where the context of the upload was cancelled:
