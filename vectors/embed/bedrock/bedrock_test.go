@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
@@ -118,18 +119,21 @@ func TestErrorsOfTheServiceHaveAKind(t *testing.T) {
 		{"ServiceUnavailableException", 503, embed.ErrThrottled},
 		{"ModelNotReadyException", 429, embed.ErrThrottled},
 		{"ModelTimeoutException", 408, embed.ErrThrottled},
+		{"InternalServerException", 500, embed.ErrThrottled},
+		{"ServiceQuotaExceededException", 400, embed.ErrDenied},
 		{"AccessDeniedException", 403, embed.ErrDenied},
 		{"ResourceNotFoundException", 404, embed.ErrNotFound},
 		{"ValidationException", 400, embed.ErrInvalid},
 	}
 	for _, tt := range tests {
-		t.Run(tt.code, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			e, err := bedrock.New(client(func(*http.Request, []byte) (int, string, string) {
 				return tt.status, tt.code, `{"message":"no"}`
 			}), model, nil)
 			require.NoError(t, err)
 			_, err = e.Documents(t.Context(), []string{"some text"})
-			require.ErrorIs(t, err, tt.want)
+			require.ErrorIs(t, err, tt.want, tt.code)
+			require.ErrorContains(t, err, "embed document 0: ")
 		})
 	}
 }
@@ -148,11 +152,20 @@ func TestAnswersThatAreNoVectorAreCorrupt(t *testing.T) {
 }
 
 func TestAModelThatIsNotKnownIsRefused(t *testing.T) {
-	_, err := bedrock.New(client(titan), "amazon.titan-embed-image-v1", nil)
+	_, err := bedrock.New(client(titan), "amazon.titan-embed-text-v1", nil)
 	require.ErrorIs(t, err, embed.ErrInvalid)
 	require.ErrorContains(t, err, "amazon.titan-embed-text-v2")
 	_, err = bedrock.New(client(titan), model, &bedrock.Options{Dimension: 100})
 	require.ErrorIs(t, err, embed.ErrInvalid)
-	_, err = bedrock.New(client(titan), model, &bedrock.Options{Concurrency: -1})
-	require.ErrorIs(t, err, embed.ErrInvalid)
+	for _, o := range []bedrock.Options{{Concurrency: -1}, {RequestsPerMinute: -1}, {TokensPerMinute: -1}, {Searched: "MUSIC"}} {
+		_, err = bedrock.New(client(titan), model, &o)
+		require.ErrorIs(t, err, embed.ErrInvalid, "%+v", o)
+	}
+	for _, id := range []string{"my-" + model, model + "-copy", "", "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1b2c3d4"} {
+		_, err = bedrock.New(client(titan), id, nil)
+		require.ErrorIs(t, err, embed.ErrInvalid, id)
+	}
+	e, err := bedrock.New(client(titan), "arn:aws:bedrock:us-east-1::foundation-model/"+model, nil)
+	require.NoError(t, err)
+	require.Equal(t, model+":normalized", e.Model().ID)
 }

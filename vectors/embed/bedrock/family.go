@@ -1,9 +1,8 @@
 package bedrock
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -11,7 +10,7 @@ import (
 	"github.com/genaistore/genaistore/vectors/embed"
 )
 
-// A purpose is what a text is embedded for.
+// A purpose is what an input is embedded for.
 type purpose int
 
 const (
@@ -19,15 +18,26 @@ const (
 	question
 )
 
+// A request is what beside its inputs decides a call.
+type request struct {
+	why       purpose
+	dimension int
+	searched  Content
+}
+
 // A family is models that share a format.
 type family struct {
 	name       string // as it is in the ids of its models, behind any prefix of a geography
 	suffix     string // of the id of the vector space
 	dimensions []int
 	texts      int // of a call
+	images     int // of a call, 0 if it takes none
+	together   bool
 	characters int // of a text, 0 if the model counts tokens instead
-	encode     func(texts []string, why purpose, dimension int) any
-	decode     func(answer []byte) ([][]float32, error)
+	imageBytes int // of a file
+	// encode is given texts alone or images alone, with a text if they go together.
+	encode func(inputs []embed.Input, r request) any
+	decode func(answer []byte) ([][]float32, error)
 }
 
 func families() []family {
@@ -37,23 +47,31 @@ func families() []family {
 			encode: encodeTitan, decode: decodeTitan,
 		},
 		{
-			name: "cohere.embed-v4", dimensions: []int{256, 512, 1024, 1536}, texts: 96,
+			name: "amazon.titan-embed-image-v1", dimensions: []int{256, 384, 1024}, texts: 1, images: 1, together: true, imageBytes: mostImageBytes,
+			encode: encodeTitanImage, decode: decodeTitan,
+		},
+		{
+			name: "cohere.embed-v4", dimensions: []int{256, 512, 1024, 1536}, texts: 96, images: 96, together: true, imageBytes: mostImageBytes,
 			encode: encodeCohere, decode: decodeCohere,
 		},
 		{
-			name: "cohere.embed-english-v3", dimensions: []int{1024}, texts: 96, characters: 2048,
+			name: "cohere.embed-english-v3", dimensions: []int{1024}, texts: 96, images: 1, characters: 2048, imageBytes: 5_000_000,
 			encode: encodeCohereV3, decode: decodeCohere,
 		},
 		{
-			name: "cohere.embed-multilingual-v3", dimensions: []int{1024}, texts: 96, characters: 2048,
+			name: "cohere.embed-multilingual-v3", dimensions: []int{1024}, texts: 96, images: 1, characters: 2048, imageBytes: 5_000_000,
 			encode: encodeCohereV3, decode: decodeCohere,
 		},
 		{
-			name: "amazon.nova-2-multimodal-embeddings-v1", dimensions: []int{256, 384, 1024, 3072}, texts: 1,
+			name: "amazon.nova-2-multimodal-embeddings-v1", dimensions: []int{256, 384, 1024, 3072}, texts: 1, images: 1, imageBytes: mostImageBytes,
 			encode: encodeNova, decode: decodeNova,
 		},
 	}
 }
+
+// mostImageBytes is what images of a call may have together, which is 20 MB as
+// base64: Bedrock takes no more than 25 MB.
+const mostImageBytes = 15_000_000
 
 // familyOf finds the family of a model, and what names its vectors: the id from
 // the family on, because a geography's prefix does not change them.
@@ -64,13 +82,23 @@ func familyOf(model, named string) (family, string, error) {
 		if named != "" {
 			text = named
 		}
-		if _, rest, ok := strings.Cut(text, f.name); ok {
+		if rest, ok := f.namedIn(text); ok {
 			return f, f.name + rest + f.suffix, nil
 		}
 		names = append(names, f.name)
 	}
 	return family{}, "", fmt.Errorf("%w: its id names none of the families %s; for a profile of your own, Options.Family does", embed.ErrInvalid, strings.Join(names, ", "))
 }
+
+// namedIn reports whether an id or ARN names the family, and returns what follows:
+// nothing, or a version.
+func (f family) namedIn(id string) (rest string, ok bool) {
+	before, rest, ok := strings.Cut(id, f.name)
+	whole := before == "" || strings.HasSuffix(before, ".") || strings.HasSuffix(before, "/")
+	return rest, ok && whole && version.MatchString(rest)
+}
+
+var version = regexp.MustCompile(`^(:[0-9a-z]+)*$`)
 
 func (f family) checkDimension(dimension int) error {
 	if !slices.Contains(f.dimensions, dimension) {
@@ -79,106 +107,51 @@ func (f family) checkDimension(dimension int) error {
 	return nil
 }
 
-func (f family) checkText(text string) error {
-	if err := embed.CheckText(text); err != nil {
+// check reports an error that matches [embed.ErrInvalid] unless the family takes the
+// input, as far as that can be said without its tokenizer.
+func (f family) check(input embed.Input) error {
+	if err := embed.CheckInput(input); err != nil {
 		return err
 	}
-	if n := utf8.RuneCountInString(text); f.characters > 0 && n > f.characters {
+	if n := utf8.RuneCountInString(input.Text); f.characters > 0 && n > f.characters {
 		return fmt.Errorf("%w: text of %d characters: %s takes %d", embed.ErrInvalid, n, f.name, f.characters)
+	}
+	switch {
+	case len(input.Image) == 0:
+		return nil
+	case f.images == 0:
+		return fmt.Errorf("%w: an image: %s embeds text alone", embed.ErrInvalid, f.name)
+	case input.Text != "" && !f.together:
+		return fmt.Errorf("%w: an image with a text: %s takes one or the other", embed.ErrInvalid, f.name)
+	case len(input.Image) > f.imageBytes:
+		return fmt.Errorf("%w: an image of %d bytes: %d go to %s", embed.ErrInvalid, len(input.Image), f.imageBytes, f.name)
 	}
 	return nil
 }
 
-// The format of Titan V2
-// (https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html).
-type titanRequest struct {
-	InputText  string `json:"inputText"`
-	Dimensions int    `json:"dimensions"`
-	Normalize  bool   `json:"normalize"`
-}
-
-// Titan embeds questions as it does passages.
-func encodeTitan(texts []string, _ purpose, dimension int) any {
-	return titanRequest{InputText: texts[0], Dimensions: dimension, Normalize: true}
-}
-
-func decodeTitan(answer []byte) ([][]float32, error) {
-	var response struct{ Embedding []float32 }
-	err := json.Unmarshal(answer, &response)
-	return [][]float32{response.Embedding}, err
-}
-
-// The format of Cohere Embed
-// (https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed.html).
-type cohereRequest struct {
-	InputType       string   `json:"input_type"`
-	Texts           []string `json:"texts"`
-	EmbeddingTypes  []string `json:"embedding_types"`
-	Truncate        string   `json:"truncate"`
-	OutputDimension int      `json:"output_dimension,omitempty"` // from version 4 on
-}
-
-func encodeCohere(texts []string, why purpose, dimension int) any {
-	r := cohereRequest{InputType: "search_document", Texts: texts, EmbeddingTypes: []string{"float"}, Truncate: "NONE", OutputDimension: dimension}
-	if why == question {
-		r.InputType = "search_query"
+// calls returns the places of the inputs of each call: texts with texts, images with
+// images, as many as a call takes.
+func (f family) calls(inputs []embed.Input) [][]int {
+	var texts, images []int
+	for i, input := range inputs {
+		if len(input.Image) > 0 {
+			images = append(images, i)
+		} else {
+			texts = append(texts, i)
+		}
 	}
-	return r
-}
-
-func encodeCohereV3(texts []string, why purpose, _ int) any { return encodeCohere(texts, why, 0) }
-
-// decodeCohere reads both forms: a list, and lists by type.
-func decodeCohere(answer []byte) ([][]float32, error) {
-	var response struct{ Embeddings json.RawMessage }
-	if err := json.Unmarshal(answer, &response); err != nil {
-		return nil, err
+	calls := slices.Collect(slices.Chunk(texts, f.texts))
+	var call []int
+	bytes := 0
+	for _, i := range images {
+		size := len(inputs[i].Image)
+		if len(call) == f.images || len(call) > 0 && bytes+size > mostImageBytes {
+			calls, call, bytes = append(calls, call), nil, 0
+		}
+		call, bytes = append(call, i), bytes+size
 	}
-	if bytes.HasPrefix(bytes.TrimSpace(response.Embeddings), []byte("[")) {
-		var list [][]float32
-		err := json.Unmarshal(response.Embeddings, &list)
-		return list, err
+	if len(call) > 0 {
+		calls = append(calls, call)
 	}
-	var byType struct{ Float [][]float32 }
-	err := json.Unmarshal(response.Embeddings, &byType)
-	return byType.Float, err
-}
-
-// The format of Nova Multimodal Embeddings
-// (https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html).
-type novaRequest struct {
-	SchemaVersion         string     `json:"schemaVersion"`
-	TaskType              string     `json:"taskType"`
-	SingleEmbeddingParams novaParams `json:"singleEmbeddingParams"`
-}
-
-type novaParams struct {
-	EmbeddingPurpose   string   `json:"embeddingPurpose"`
-	EmbeddingDimension int      `json:"embeddingDimension"`
-	Text               novaText `json:"text"`
-}
-
-type novaText struct {
-	TruncationMode string `json:"truncationMode"`
-	Value          string `json:"value"`
-}
-
-func encodeNova(texts []string, why purpose, dimension int) any {
-	params := novaParams{EmbeddingPurpose: "GENERIC_INDEX", EmbeddingDimension: dimension, Text: novaText{TruncationMode: "NONE", Value: texts[0]}}
-	if why == question {
-		params.EmbeddingPurpose = "TEXT_RETRIEVAL"
-	}
-	return novaRequest{SchemaVersion: "nova-multimodal-embed-v1", TaskType: "SINGLE_EMBEDDING", SingleEmbeddingParams: params}
-}
-
-func decodeNova(answer []byte) ([][]float32, error) {
-	var response struct {
-		Embeddings []struct{ Embedding []float32 }
-	}
-	err := json.Unmarshal(answer, &response)
-	vectors := make([][]float32, len(response.Embeddings))
-	for i, e := range response.Embeddings {
-		vectors[i] = e.Embedding
-	}
-	return vectors, err
+	return calls
 }
