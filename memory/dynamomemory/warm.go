@@ -17,12 +17,8 @@ import (
 // one read unit, whether or not there is anything. Only Tenant and App of scope count.
 // An error says what every call would meet: no such table (memory.ErrNotFound),
 // memory.ErrDenied, no answer, or a clock that is off (memory.ErrClockSkew). The Store
-// can be used all the same.
-//
-// Let ctx live on for a while: net/http closes a connection whose request's context ends
-// before it was put back, which happens shortly after the answer was read. Connections
-// live for as long as the client's transport keeps them idle, which is 90 seconds by
-// default.
+// can be used all the same; connections live for as long as the client's transport
+// keeps them idle, which is 90 seconds by default.
 func (s *Store) Warm(ctx context.Context, scope memory.Key) error {
 	if err := scope.ValidateScope(); err != nil {
 		return wrap("warm", scope, err)
