@@ -3,7 +3,6 @@ package bedrock_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,12 +61,7 @@ func titan(_ *http.Request, body []byte) (int, string, string) {
 	if err := json.Unmarshal(body, &in); err != nil || !in.Normalize {
 		return http.StatusBadRequest, "ValidationException", `{"message":"bad request"}`
 	}
-	vector := make([]float32, in.Dimensions)
-	for i := range vector {
-		sum := sha256.Sum256(fmt.Append(nil, i%32, in.InputText))
-		vector[i] = float32(int8(sum[0])) / 128
-	}
-	answer, err := json.Marshal(map[string]any{"embedding": vector, "inputTextTokenCount": len(in.InputText) / 4})
+	answer, err := json.Marshal(map[string]any{"embedding": numbers(in.Dimensions, "", in.InputText), "inputTextTokenCount": len(in.InputText) / 4})
 	if err != nil {
 		return http.StatusInternalServerError, "", ""
 	}

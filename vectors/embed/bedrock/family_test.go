@@ -20,10 +20,9 @@ import (
 
 // numbers is a vector that only the text and its purpose decide.
 func numbers(dimension int, purpose, text string) []float32 {
-	vector := make([]float32, dimension)
+	vector, sum := make([]float32, dimension), sha256.Sum256(fmt.Append(nil, purpose, text))
 	for i := range vector {
-		sum := sha256.Sum256(fmt.Append(nil, i%32, purpose, text))
-		vector[i] = float32(int8(sum[0])) / 128
+		vector[i] = float32(int8(sum[i%len(sum)])) / 128
 	}
 	return vector
 }
