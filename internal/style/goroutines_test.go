@@ -14,6 +14,7 @@ var owners = map[string]string{
 	"fsshare/efsshare/hold.go": "looks after a held lock, until Unlock or its loss",
 	"fsshare/efsshare/pool.go": "keeps callers from a mount that hangs",
 	"internal/lambdatest":      "waits for the end of the program that it started",
+	"memory/dax":               "keeps callers from a client that ignores their contexts",
 	"internal/integration":     "starts servers and waits for their output",
 }
 

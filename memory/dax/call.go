@@ -87,14 +87,14 @@ func through[I, O any](ctx context.Context, c *Client, op operation[I, O]) (*O, 
 	// The context of the call is not the caller's: what one call loads, such as a
 	// table's key, others wait for, and would fail with it.
 	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Timeout)
-	c.work.Go(func() {
+	go func() { // one for each slot
 		defer func() { <-c.slots }()
 		defer cancel()
-		defer conn.release()
+		defer c.release(conn)
 		out, err := attempt(inner, conn, op)
-		done <- result{out, err}
 		c.judge(conn, err)
-	})
+		done <- result{out, err}
+	}()
 	// The deadline of inner ends the call; this is for a call that does not notice.
 	timer := time.NewTimer(patience(c.opts.Timeout))
 	defer timer.Stop()

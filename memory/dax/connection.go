@@ -29,8 +29,15 @@ type connection struct {
 	retired bool
 }
 
+// attempting is the making of a connection. The official client may take five seconds
+// for each address that does not answer; callers wait for Timeout since the beginning.
+type attempting struct {
+	done  chan struct{}
+	since time.Time
+}
+
 // connection returns a connection, with one more call counted, and makes it if there
-// is none. It waits no longer than ctx and Timeout. Who got it must release it.
+// is none. It waits no longer than ctx. Who got it must release it.
 func (c *Client) connection(ctx context.Context) (*connection, error) {
 	c.mu.Lock()
 	switch {
@@ -42,19 +49,20 @@ func (c *Client) connection(ctx context.Context) (*connection, error) {
 		return nil, fmt.Errorf("%w: it failed and is left alone for %s", memory.ErrThrottled, c.opts.Pause)
 	case c.conn != nil:
 		defer c.mu.Unlock()
-		return c.conn.hold(), nil
+		return c.hold(), nil
 	}
 	if c.pending == nil {
-		c.pending = make(chan struct{})
-		c.work.Go(c.connect)
+		c.pending = &attempting{done: make(chan struct{}), since: time.Now()}
+		attempt := context.WithoutCancel(ctx) // of all who wait for it
+		c.work.Go(func() { c.connect(attempt) })
 	}
 	pending := c.pending
 	c.mu.Unlock()
 
-	timer := time.NewTimer(c.opts.Timeout)
+	timer := time.NewTimer(time.Until(pending.since.Add(c.opts.Timeout)))
 	defer timer.Stop()
 	select {
-	case <-pending:
+	case <-pending.done:
 	case <-timer.C:
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -64,14 +72,26 @@ func (c *Client) connection(ctx context.Context) (*connection, error) {
 	if c.conn == nil {
 		return nil, fmt.Errorf("%w: no node of %s answers", memory.ErrThrottled, c.opts.Endpoint)
 	}
-	return c.conn.hold(), nil
+	return c.hold(), nil
+}
+
+// hold counts a call, until release. c.mu is held: after Close no call begins.
+func (c *Client) hold() *connection {
+	c.work.Add(1)
+	c.conn.hold()
+	return c.conn
+}
+
+func (c *Client) release(conn *connection) {
+	conn.release()
+	c.work.Done()
 }
 
 // connect makes a connection, and tells who waits for it.
-func (c *Client) connect() {
-	conn, err := c.dial()
+func (c *Client) connect(ctx context.Context) {
+	conn, err := c.dial(ctx)
 	c.mu.Lock()
-	close(c.pending)
+	close(c.pending.done)
 	c.pending = nil
 	if err != nil {
 		c.paused = time.Now().Add(c.opts.Pause)
@@ -87,14 +107,14 @@ func (c *Client) connect() {
 
 // dial makes an official client and makes sure that it has a node: one that never
 // had any can wait for ever for locks of its own, in calls and in Close.
-func (c *Client) dial() (*connection, error) {
+func (c *Client) dial(ctx context.Context) (*connection, error) {
 	client, err := dax.New(c.config())
 	if err != nil {
 		return nil, err
 	}
 	// A request that names no table reaches a node's encoder, which refuses it, if
 	// there is a node. So soon after New nothing else holds the client's locks.
-	ctx, cancel := context.WithTimeout(context.Background(), c.opts.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
 	_, err = client.GetItem(ctx, &dynamodb.GetItemInput{})
 	if routeless, ok := errors.AsType[*smithy.OperationError](err); ok {
@@ -158,12 +178,10 @@ func (c *Client) tls(host string) *tls.Config {
 	return cfg
 }
 
-// hold counts one more call, until release.
-func (conn *connection) hold() *connection {
+func (conn *connection) hold() {
 	conn.mu.Lock()
 	defer conn.mu.Unlock()
 	conn.calls++
-	return conn
 }
 
 func (conn *connection) release() {

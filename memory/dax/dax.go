@@ -129,10 +129,10 @@ type Client struct {
 	slots chan struct{}
 
 	mu       sync.Mutex
-	conn     *connection   // nil while there is none
-	pending  chan struct{} // closed when the connection that is being made is there, or is not
-	failures int           // in a row
-	paused   time.Time     // until when DAX is left alone
+	conn     *connection // nil while there is none
+	pending  *attempting // to make one
+	failures int         // in a row
+	paused   time.Time   // until when DAX is left alone
 	closed   bool
 	work     sync.WaitGroup
 }
@@ -161,7 +161,7 @@ func (c *Client) Warm(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to DAX: %w", err)
 	}
-	conn.release()
+	c.release(conn)
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (g *guarded) Read(b []byte) (int, error) {
 	n, err := g.Conn.Read(b)
 	if !g.follow(b[:n]) {
 		g.bad = true
-		_ = g.Conn.Close()
+		_ = g.Close()
 		return 0, errGarbage
 	}
 	return n, err

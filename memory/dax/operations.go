@@ -48,6 +48,8 @@ func (c *Client) PutItem(ctx context.Context, in *dynamodb.PutItemInput, options
 }
 
 // UpdateItem writes through DAX.
+//
+//nolint:dupl // two operations of one form
 func (c *Client) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, options ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return do(ctx, c, operation[dynamodb.UpdateItemInput, dynamodb.UpdateItemOutput]{
 		in: in, dax: (*dax.Dax).UpdateItem, table: c.table.UpdateItem, tables: []string{aws.ToString(in.TableName)},
@@ -56,6 +58,8 @@ func (c *Client) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, o
 }
 
 // DeleteItem writes through DAX.
+//
+//nolint:dupl // two operations of one form
 func (c *Client) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, options ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
 	return do(ctx, c, operation[dynamodb.DeleteItemInput, dynamodb.DeleteItemOutput]{
 		in: in, dax: (*dax.Dax).DeleteItem, table: c.table.DeleteItem, tables: []string{aws.ToString(in.TableName)},
