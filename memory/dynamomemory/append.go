@@ -29,6 +29,7 @@ type appending struct {
 	known known
 	nonce string // of the record, where several may write under one id
 	told  string // the greatest id that a caller may know since before this Append
+	full  error  // the entry has no room: only a record that is stored already can be returned
 }
 
 func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, options *memory.AppendOptions) (memory.Receipt, error) {
@@ -48,7 +49,10 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 	if opts.IfVersion > 0 {
 		a.body.version = opts.IfVersion + 1
 	}
-	if err := a.begin(ctx); err != nil {
+	if err := firstErr(
+		func() error { return a.room(ctx) },
+		func() error { return a.begin(ctx) },
+	); err != nil {
 		return memory.Receipt{}, err
 	}
 	var r *record
@@ -69,6 +73,9 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 		// Readers see the record with its part of the session's state by now. If this
 		// process dies here, the next Open with AllStates goes on from the record.
 		if err := s.spread(ctx, key, r.id, r.State); err != nil {
+			if noRoom(err) { // others have taken it since
+				err = fmt.Errorf("%w: the record is stored, and there is no room for its state of user or app: unset some of the keys", memory.ErrThrottled)
+			}
 			return memory.Receipt{}, err
 		}
 	}
@@ -283,6 +290,9 @@ func (a *appending) once(ctx context.Context) (r *record, replayed bool, err err
 }
 
 func (a *appending) moveAndWrite(ctx context.Context, id, earlier string) (stored bool, err error) {
+	if a.full != nil {
+		return false, a.full
+	}
 	if err := a.move(ctx, id, earlier); err != nil {
 		return false, err
 	}

@@ -35,6 +35,7 @@
 //	append with session state                           1           1
 //	the first one of a session, or of a process         2           2
 //	append with user or app state, each                 +1          +1
+//	the first one of a process that has not read it     +2          +1       +1
 //	Create                                              2           2
 //	open: head, state, gist, last 20                    1                    6
 //	the same with the states of user and app            2                    8

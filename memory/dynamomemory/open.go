@@ -395,7 +395,7 @@ func (v *view) shared(ctx context.Context, atLeast memory.Bookmark) (user, app m
 		states[u.name].apply(r.id, r.State.Set.User, r.State.Unset.User)
 		states[a.name].apply(r.id, r.State.Set.App, r.State.Unset.App)
 		if late {
-			if err := v.spread(ctx, v.Key, r.id, r.State); err != nil {
+			if err := v.spread(ctx, v.Key, r.id, r.State); err != nil && !noRoom(err) { // without room it shows as long as the record says so
 				return nil, nil, err
 			}
 		}

@@ -15,6 +15,8 @@ type known struct {
 	unfold  int  // records with state that are not folded yet
 	wrapped string
 	key     []byte // data key, with a Cipher
+	size    int    // of a shared state, in bytes
+	sized   time.Time
 }
 
 func (k known) fresh(now time.Time) bool {

@@ -250,9 +250,12 @@ func (s *Store) spreadPart(ctx context.Context, at sharedPlace, v vault, c cells
 		if err != nil {
 			return err
 		}
-		_, err = s.modify(ctx, at.pk, at.sk, e, condition)
+		it, err := s.modify(ctx, at.pk, at.sk, e, condition)
 		old, lost := refused(err)
 		if !lost {
+			if err == nil {
+				s.sized(at, it)
+			}
 			return err
 		}
 		there, err := s.decodeShared(ctx, at, old)
@@ -314,6 +317,7 @@ func (s *Store) readShared(ctx context.Context, places ...sharedPlace) (map[name
 		}
 		s.observe(sh.moved)
 		s.observe(sh.latest())
+		s.sized(at, items[at.name])
 		out[at.name] = sh
 	}
 	return out, nil

@@ -194,6 +194,10 @@ func annotated(s *session) {
 
 func rows() []row {
 	once := func(s *session) { s.say(1) }
+	known := func(s *session) {
+		s.say(1)
+		s.open(&memory.WindowOptions{Scopes: memory.AllStates})
+	}
 	return []row{
 		{"append", once, func(s *session) { s.say(1) }, 1, 1, 0, false},
 		{"first append of a session: directory, head, record", nil, func(s *session) { s.say(1) }, 3, 3, 0, false},
@@ -206,8 +210,9 @@ func rows() []row {
 			func(s *session) { s.append(withState(memory.States{Session: state(3)}), nil) }, 1, 1, 0, false,
 		},
 		{"append with the first session state: marker and record", once, func(s *session) { s.append(withState(memory.States{Session: state(3)}), nil) }, 2, 2, 0, false},
-		{"append with user state", once, func(s *session) { s.append(withState(memory.States{User: state(3)}), nil) }, 2, 2, 0, false},
-		{"append with user and app state", once, func(s *session) { s.append(withState(memory.States{User: state(3), App: state(2)}), nil) }, 3, 3, 0, false},
+		{"append with user state, the first one: read, record, state", once, func(s *session) { s.append(withState(memory.States{User: state(3)}), nil) }, 3, 2, 1, false},
+		{"append with user state", known, func(s *session) { s.append(withState(memory.States{User: state(3)}), nil) }, 2, 2, 0, false},
+		{"append with user and app state", known, func(s *session) { s.append(withState(memory.States{User: state(3), App: state(2)}), nil) }, 3, 3, 0, false},
 		{"activity, once in five minutes: directory, head, record", func(s *session) { s.say(1); s.sleep(6 * time.Minute) }, func(s *session) { s.say(1) }, 3, 3, 0, true},
 		{"open: head, state, gist and the last 20", full, func(s *session) { s.open(nil) }, 1, 0, 6, false},
 		{"open with the states of user and app", full, func(s *session) { s.open(&memory.WindowOptions{Scopes: memory.AllStates}) }, 2, 0, 8, false},
