@@ -401,5 +401,36 @@ func (d *draft) annotateAll(ctx context.Context) (string, error) {
 	if d.id, err = d.next(); err != nil {
 		return "", err
 	}
-	return d.id, d.carryOut(ctx, writes)
+	if err := d.carryOut(ctx, writes); err != nil {
+		return "", err
+	}
+	return d.id, d.sweepNotes(ctx)
+}
+
+// sweepNotes removes notes whose session was removed before they were written, where
+// they would stay for ever. Elsewhere they expire with their record, see mayLack.
+func (d *draft) sweepNotes(ctx context.Context) error {
+	if d.opts.Retention >= 0 {
+		return nil
+	}
+	var names []name
+	for id := range d.notes {
+		names = append(names, name{d.pk, skRecord + id})
+	}
+	items, err := d.getAll(ctx, names, false)
+	if err != nil {
+		return err
+	}
+	var missing error
+	for id := range d.notes {
+		it := items[name{d.pk, skRecord + id}]
+		if it != nil && getString(it, attrKind) == "" {
+			continue
+		}
+		if err := d.remove(ctx, d.pk, skNotes+id, nil); err != nil {
+			return err
+		}
+		missing = notThere(id)
+	}
+	return missing
 }

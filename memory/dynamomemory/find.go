@@ -168,9 +168,41 @@ func (s *Store) onDay(ctx context.Context, q memory.Query, day time.Time) ([]mem
 		return nil, err
 	}
 	// The index may lag, but what has ended or is being removed is not shown.
-	return slices.DeleteFunc(found, func(m memory.Match) bool {
+	var doubtful []name
+	found = slices.DeleteFunc(found, func(m memory.Match) bool {
 		h := decodeHead(there[name{at(m.Key).pk, skHead}])
-		return h != nil && (!h.live(now) || !h.shows(string(m.Record)))
+		if h != nil && (!h.live(now) || !h.shows(string(m.Record))) {
+			return true
+		}
+		if h.mayLack(string(m.Record)) {
+			doubtful = append(doubtful, name{at(m.Key).pk, skRecord + string(m.Record)})
+		}
+		return false
+	})
+	return s.without(ctx, found, doubtful)
+}
+
+// mayLack says whether notes on a record may be all that is left of it. An Annotate
+// looks for the record and then writes: where a Delete or a Rewind comes between, the
+// notes stay until they expire, or until the next session of this key is erased.
+// Readers of the session see notes only beside their record.
+func (h *head) mayLack(id string) bool {
+	return h == nil || h.edited > 0 || h.parent == "" && id < h.epoch
+}
+
+// without leaves out the matches whose doubtful records are not there.
+func (s *Store) without(ctx context.Context, found []memory.Match, doubtful []name) ([]memory.Match, error) {
+	if len(doubtful) == 0 {
+		return found, nil
+	}
+	records, err := s.getAll(ctx, doubtful, true)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(found, func(m memory.Match) bool {
+		n := name{at(m.Key).pk, skRecord + string(m.Record)}
+		it := records[n]
+		return slices.Contains(doubtful, n) && (it == nil || getString(it, attrKind) != "")
 	}), nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/genaistore/genaistore/internal/awsfake"
 	"github.com/genaistore/genaistore/memory"
+	"github.com/genaistore/genaistore/memory/dynamomemory"
 )
 
 // before runs other once, right before the fake gets the first request for which wanted
@@ -265,4 +266,55 @@ func TestARewindTakesOnlyWhatItHasRead(t *testing.T) {
 	})
 	require.NoError(t, update(mine, "s", memory.Rewind{To: first}))
 	require.Equal(t, []string{"a", "d"}, texts(t, mine, "s"))
+}
+
+// Notes that arrive after their record has gone are found by nobody, and do not stay.
+func TestNotesOfWhatIsGoneAreNotFound(t *testing.T) {
+	intents := func(t *testing.T, s memory.Store) (found []memory.RecordID) {
+		t.Helper()
+		for m, err := range s.Find(t.Context(), memory.Query{Tenant: "acme", App: "app", Intent: "i", Since: time.Now().Add(-time.Hour)}) {
+			require.NoError(t, err)
+			found = append(found, m.Record)
+		}
+		return found
+	}
+	for name, remove := range map[string]func(t *testing.T, s memory.Store){
+		"Delete": func(t *testing.T, s memory.Store) { require.NoError(t, s.Delete(t.Context(), key("s"))) },
+		"Delete, and a new session": func(t *testing.T, s memory.Store) {
+			require.NoError(t, s.Delete(t.Context(), key("s")))
+			time.Sleep(time.Second)
+			require.NoError(t, appendTo(s, "s", entry("new"), nil))
+		},
+		"Rewind": func(t *testing.T, s memory.Store) { require.NoError(t, update(s, "s", memory.Rewind{})) },
+	} {
+		for _, retention := range []time.Duration{0, -1} {
+			t.Run(fmt.Sprint(name, retention), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					fake := newFake(t)
+					opts := &dynamomemory.Options{Retention: retention}
+					mine, theirs := open(t, fake, opts), open(t, fake, opts)
+					r, err := mine.Append(t.Context(), key("s"), entry("a"), nil)
+					require.NoError(t, err)
+					notes := memory.Annotate{Record: r.Record.ID, Notes: memory.Notes{Intent: "i", Sentiment: new(0.5)}}
+					require.NoError(t, update(mine, "s", notes))
+					require.Len(t, intents(t, theirs), 1)
+					before(fake, func(operation, body string) bool {
+						return operation == "PutItem" && strings.Contains(body, `"A#`)
+					}, func() { remove(t, theirs) })
+					err = update(mine, "s", notes)
+					if retention < 0 {
+						require.ErrorIs(t, err, memory.ErrNotFound)
+						require.Empty(t, items(t, fake, "A#"))
+					} else {
+						require.NoError(t, err)
+						require.NotEmpty(t, items(t, fake, "A#")[0]["exp"])
+					}
+					require.Empty(t, intents(t, theirs))
+					for r, err := range theirs.Records(t.Context(), key("s"), &memory.RangeOptions{BySentiment: true}) {
+						t.Errorf("%v, %v", r, err)
+					}
+				})
+			})
+		}
+	}
 }
