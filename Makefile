@@ -19,7 +19,7 @@ NFS_ACQUISITIONS ?= 2000
 # A copy of the Go vulnerability database, for machines that cannot ask the one online.
 vulndb = $(or $(GENAISTORE_VULNDB),$(wildcard $(abspath ../shared/data/vulndb)))
 
-.PHONY: all tidy fmt lint test bench fuzz readme cover api vuln vet-cross simd integration integration-minio peers kit nfs nightly
+.PHONY: all tidy fmt lint test bench benchmarks fuzz readme cover api vuln vet-cross simd integration integration-minio peers kit nfs nightly
 all: tidy lint test
 
 tidy: # fails where go.mod or go.sum is stale
@@ -34,7 +34,11 @@ lint:
 test:
 	$(call each,go test -race -shuffle=on -timeout 20m ./...)
 
-bench: # compare two runs with: go tool -modfile=internal/tools/go.mod benchstat old.txt new.txt
+bench: # ours beside named peers, ratios in one run; with Go's SIMD experiment and without
+	cd internal/bench && go run .
+	cd internal/bench && GOEXPERIMENT=simd go run .
+
+benchmarks: # compare two runs with: go tool -modfile=internal/tools/go.mod benchstat old.txt new.txt
 	go test -run='^$$' -bench=. -benchmem -count=10 ./... | tee new.txt
 
 fuzz: # every fuzz target of every module, FUZZTIME each

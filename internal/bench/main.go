@@ -28,6 +28,7 @@ import (
 type variant struct {
 	name  string
 	peers []peer
+	most  uint64 // allocations that are aimed at, 0 if none
 	run   func(ctx context.Context) error
 }
 
@@ -120,6 +121,9 @@ func table(out io.Writer, variants []variant, runs map[string][]run) error {
 	for _, v := range variants {
 		own := runs[v.name]
 		fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%d", v.name, ms(slices.Min(each(own, wall))), ms(median(each(own, wall))), median(each(own, func(r run) uint64 { return r.allocations })))
+		if v.most > 0 {
+			fmt.Fprintf(w, " (aim %d)", v.most)
+		}
 		for i, p := range v.peers {
 			if i > 0 {
 				fmt.Fprint(w, "\n\t\t\t")
