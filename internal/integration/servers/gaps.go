@@ -40,6 +40,8 @@ func motoGaps() map[Capability]string {
 		GetPart:            "the checksum of the part is wrong, so the SDK refuses it",
 		CopySourceIfMatch:  "ignored",
 		CopyIfNoneMatch:    "ignored",
+		CopyChecksum:       "a wrong one",
+		ListPartsChecksums: "left out",
 		MarkerNotAllowed:   "404 NoSuchVersion",
 		NullVersion:        "the versions before are lost from the list",
 		Signatures:         "not checked",
@@ -94,6 +96,8 @@ func versitygwGaps() map[Capability]string {
 func minIOGaps() map[Capability]string {
 	return map[Capability]string{
 		CopyIfNoneMatch:    "ignored",
+		CopyChecksum:       "left out",
+		ListUploads:        "only by the whole key",
 		DeleteIfMatch:      "ignored",
 		KeyWithDoubleSlash: "XMinioInvalidObjectName",
 		StorageClasses:     "InvalidStorageClass",
