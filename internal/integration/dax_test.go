@@ -18,21 +18,6 @@ import (
 	"github.com/genaistore/genaistore/internal/integration/servers"
 )
 
-// dataClient is the calls that DAX has. The client of DynamoDB and DAX's official client
-// both have them.
-type dataClient interface {
-	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
-	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
-	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
-	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
-	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
-	BatchWriteItem(context.Context, *dynamodb.BatchWriteItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error)
-	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
-	TransactGetItems(context.Context, *dynamodb.TransactGetItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactGetItemsOutput, error)
-	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
-	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
-}
-
 // The official client, over sockets and signed, in front of a DynamoDB that nobody
 // here wrote: each of its ten operations answers as DynamoDB itself does.
 func TestDAXInFrontOfDynamoDBLocal(t *testing.T) {
@@ -55,8 +40,8 @@ func TestDAXInFrontOfDynamoDBLocal(t *testing.T) {
 
 	for name, operation := range daxOperations() {
 		t.Run(name, func(t *testing.T) {
-			answers := map[dataClient][]any{}
-			for _, c := range []dataClient{db, client} {
+			answers := map[daxtest.Client][]any{}
+			for _, c := range []daxtest.Client{db, client} {
 				in := daxTable(servers.Unique(t, "dax"))
 				create(t, db, in)
 				answers[c] = operation(t, c, in.TableName)
@@ -91,7 +76,7 @@ func create(t *testing.T, db *dynamodb.Client, in *dynamodb.CreateTableInput) {
 
 func daxKey(i int) item { return item{"pk": str("a"), "sk": num(i)} }
 
-func fill(t *testing.T, c dataClient, table *string, n int) {
+func fill(t *testing.T, c daxtest.Client, table *string, n int) {
 	t.Helper()
 	for i := range n {
 		_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: table, Item: item{
@@ -125,9 +110,9 @@ func code(err error) string {
 
 func asType[E error](err error) bool { _, ok := errors.AsType[E](err); return ok }
 
-func daxOperations() map[string]func(*testing.T, dataClient, *string) []any {
-	return map[string]func(*testing.T, dataClient, *string) []any{
-		"PutItem and GetItem": func(t *testing.T, c dataClient, table *string) (out []any) {
+func daxOperations() map[string]func(*testing.T, daxtest.Client, *string) []any {
+	return map[string]func(*testing.T, daxtest.Client, *string) []any{
+		"PutItem and GetItem": func(t *testing.T, c daxtest.Client, table *string) (out []any) {
 			it := item{
 				"pk": str("ü"), "sk": num(-17), "s": str("héllo"), "big": &types.AttributeValueMemberN{Value: "12345678901234567890123456789012345678"},
 				"b": &types.AttributeValueMemberB{Value: []byte{1, 2}}, "bool": &types.AttributeValueMemberBOOL{Value: true}, "null": &types.AttributeValueMemberNULL{Value: true},
@@ -149,7 +134,7 @@ func daxOperations() map[string]func(*testing.T, dataClient, *string) []any {
 			_, absent := c.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: new("absent"), Key: daxKey(1)})
 			return append(out, got.Item["s"], len(none.Item), code(err), code(absent))
 		},
-		"UpdateItem and DeleteItem": func(t *testing.T, c dataClient, table *string) (out []any) {
+		"UpdateItem and DeleteItem": func(t *testing.T, c daxtest.Client, table *string) (out []any) {
 			fill(t, c, table, 2)
 			for _, values := range []types.ReturnValue{"", types.ReturnValueAllNew, types.ReturnValueAllOld, types.ReturnValueUpdatedNew, types.ReturnValueUpdatedOld} {
 				got, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
@@ -173,7 +158,7 @@ func daxOperations() map[string]func(*testing.T, dataClient, *string) []any {
 			_, again := c.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: table, Key: daxKey(10), ConditionExpression: new("attribute_exists(pk)")})
 			return append(out, got.Attributes["meta"], code(again))
 		},
-		"Query": func(t *testing.T, c dataClient, table *string) (out []any) {
+		"Query": func(t *testing.T, c daxtest.Client, table *string) (out []any) {
 			fill(t, c, table, 12)
 			in := &dynamodb.QueryInput{
 				TableName: table, KeyConditionExpression: new("pk = :p AND #s BETWEEN :from AND :to"),
@@ -200,7 +185,7 @@ func daxOperations() map[string]func(*testing.T, dataClient, *string) []any {
 			require.NoError(t, err)
 			return append(out, count.Count, len(count.Items))
 		},
-		"Scan": func(t *testing.T, c dataClient, table *string) (out []any) {
+		"Scan": func(t *testing.T, c daxtest.Client, table *string) (out []any) {
 			fill(t, c, table, 12)
 			for segment := range int32(2) {
 				got, err := c.Scan(t.Context(), &dynamodb.ScanInput{
@@ -212,7 +197,7 @@ func daxOperations() map[string]func(*testing.T, dataClient, *string) []any {
 			}
 			return out
 		},
-		"BatchWriteItem and BatchGetItem": func(t *testing.T, c dataClient, table *string) (out []any) {
+		"BatchWriteItem and BatchGetItem": func(t *testing.T, c daxtest.Client, table *string) (out []any) {
 			var writes []types.WriteRequest
 			var keys []item
 			for i := range 25 {
@@ -237,7 +222,7 @@ func daxOperations() map[string]func(*testing.T, dataClient, *string) []any {
 			}
 			return out
 		},
-		"TransactWriteItems and TransactGetItems": func(t *testing.T, c dataClient, table *string) []any {
+		"TransactWriteItems and TransactGetItems": func(t *testing.T, c daxtest.Client, table *string) []any {
 			fill(t, c, table, 3)
 			in := func() *dynamodb.TransactWriteItemsInput {
 				return &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
