@@ -69,17 +69,24 @@ func (s *Store) append(ctx context.Context, key memory.Key, entry memory.Entry, 
 	if !replayed && r.hasState() {
 		a.seen.change(a.pk, func(k *known) { k.unfold++ })
 	}
-	if r.hasShared() {
-		// Readers see the record with its part of the session's state by now. If this
-		// process dies here, the next Open with AllStates goes on from the record.
-		if err := s.spread(ctx, key, r.id, r.State); err != nil {
-			if noRoom(err) { // others have taken it since
-				err = fmt.Errorf("%w: the record is stored, and there is no room for its state of user or app: unset some of the keys", memory.ErrThrottled)
-			}
-			return memory.Receipt{}, err
-		}
+	if err := a.share(ctx, r); err != nil {
+		return memory.Receipt{}, err
 	}
 	return memory.Receipt{Record: r.memory(), Bookmark: s.bookmark(a.pk+skRecord, r.id), Version: r.version, Replayed: replayed}, nil
+}
+
+// share applies the part of a record that is of user and app. Readers see the record
+// with its part of the session's state by now; if this process dies here, the next Open
+// with AllStates goes on from the record.
+func (a *appending) share(ctx context.Context, r *record) error {
+	if !r.hasShared() {
+		return nil
+	}
+	err := a.spread(ctx, a.Key, r.id, r.State)
+	if noRoom(err) { // others have taken it since
+		err = fmt.Errorf("%w: the record is stored, and there is no room for its state of user or app: unset some of the keys", memory.ErrThrottled)
+	}
+	return err
 }
 
 // follow makes later ids sort after a bookmark, and returns the id in it.

@@ -167,7 +167,11 @@ func (s *Store) onDay(ctx context.Context, q memory.Query, day time.Time) ([]mem
 	if err != nil {
 		return nil, err
 	}
-	// The index may lag, but what has ended or is being removed is not shown.
+	return s.shown(ctx, found, there, now)
+}
+
+// shown leaves out what has ended, or is being removed or gone: the index may lag.
+func (s *Store) shown(ctx context.Context, found []memory.Match, there map[name]item, now time.Time) ([]memory.Match, error) {
 	var doubtful []name
 	found = slices.DeleteFunc(found, func(m memory.Match) bool {
 		h := decodeHead(there[name{at(m.Key).pk, skHead}])

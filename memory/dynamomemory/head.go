@@ -3,6 +3,7 @@ package dynamomemory
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/genaistore/genaistore/memory"
@@ -22,6 +23,7 @@ type head struct {
 	moved           string // id of the last change: the condition of the next one
 	deleted         string // id of the Delete that is under way
 	fork            string // not empty while records are copied
+	origin          string // what they are copied of, see head.state
 	rewound, until  string // records after rewound and up to until are being removed
 	rewinding       bool
 	wrapped         []byte
@@ -38,7 +40,7 @@ func decodeHead(it item) *head {
 		version: getInt(it, attrVersion), title: getString(it, attrTitle), labels: getMap(it, attrLabels),
 		parent: getString(it, attrParent), upTo: getString(it, attrUpTo), idle: getInt(it, attrIdle), keep: getInt(it, attrKeep),
 		epoch: getString(it, attrEpoch), floor: getString(it, attrFloor), moved: getString(it, attrMoved),
-		deleted: getString(it, attrDeleted), fork: getString(it, attrFork),
+		deleted: getString(it, attrDeleted), fork: getString(it, attrFork), origin: getString(it, attrOrigin),
 		rewound: getString(it, attrRewound), until: getString(it, attrUntil), wrapped: getBytes(it, attrKey), beside: getInt(it, attrBeside), edited: getInt(it, attrEdited),
 	}
 	h.rewinding = h.until != ""
@@ -64,6 +66,15 @@ func (h *head) live(now time.Time) bool {
 }
 
 func (h *head) ended(now time.Time) bool { return h.end() != 0 && !now.Before(h.expires()) }
+
+// state tells a session whose records have not been changed or removed from one whose
+// have; "" where that cannot be told.
+func (h *head) state() string {
+	if h == nil {
+		return ""
+	}
+	return h.epoch + "#" + strconv.FormatInt(h.edited, 10)
+}
 
 // shows says whether a record with this id is in the session.
 func (h *head) shows(id string) bool {
@@ -124,7 +135,7 @@ const slack = 24 * 3600
 
 func (s *Store) headItem(p place, h *head) item {
 	it := merged(s.key(p.pk, skHead), s.listed(p, h))
-	for name, v := range map[string]string{attrFloor: h.floor, attrFork: h.fork} {
+	for name, v := range map[string]string{attrFloor: h.floor, attrFork: h.fork, attrOrigin: h.origin} {
 		if v != "" {
 			it[name] = str(v)
 		}

@@ -60,6 +60,7 @@ const (
 	attrMoved    = "m" // id of the last change
 	attrDeleted  = "del"
 	attrFork     = "fk"
+	attrOrigin   = "fo" // of what a fork copies: the state of its parent
 	attrRewound  = "rf" // and up to
 	attrUntil    = "rt"
 	attrKey      = "wk"
@@ -77,7 +78,7 @@ func ownAttributes() []string {
 	return []string{
 		attrSchema, attrBody, attrHow, attrSealed, attrChunks, attrChunkOf, attrBlob, attrNonce, attrKind, attrID, attrVersion,
 		attrCreated, attrActive, attrTitle, attrLabels, attrParent, attrUpTo, attrIdle, attrKeep, attrKeepTTL, attrEpoch, attrFloor,
-		attrMoved, attrDeleted, attrFork, attrRewound, attrUntil, attrKey, attrNames, attrEdited, attrBeside, attrIntent, attrLanguage, attrModel,
+		attrMoved, attrDeleted, attrFork, attrOrigin, attrRewound, attrUntil, attrKey, attrNames, attrEdited, attrBeside, attrIntent, attrLanguage, attrModel,
 	}
 }
 

@@ -400,12 +400,16 @@ func (v *view) shared(ctx context.Context, atLeast memory.Bookmark) (user, app m
 			}
 		}
 	}
+	v.sawShared(states)
+	return states[u.name].state(), states[a.name].state(), nil
+}
+
+func (v *view) sawShared(states map[name]*shared) {
 	for n, sh := range states {
 		if sh.moved > v.latest {
 			v.latest, v.from = sh.moved, n.pk
 		}
 	}
-	return states[u.name].state(), states[a.name].state(), nil
 }
 
 // behind says whether the write id would change c.
