@@ -58,7 +58,8 @@ const MaxFilterDepth = 16
 // A Value is what a filter compares with. An integer beyond 2^53 makes a filter
 // that is ErrInvalid where it is used.
 type Value interface {
-	~string | ~bool | ~int | ~int32 | ~int64 | ~float32 | ~float64
+	~string | ~bool | ~float32 | ~float64 |
+		~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }
 
 // Equal matches a value equal to v, or a list with an element equal to v.
@@ -135,6 +136,10 @@ func compare[V Value](op Op, key string, vs ...V) Filter {
 			values[i] = float64(r.Int())
 		case r.CanInt():
 			values[i] = r.Int() // which Validate refuses
+		case r.CanUint() && r.Uint() <= 1<<53:
+			values[i] = float64(r.Uint())
+		case r.CanUint():
+			values[i] = r.Uint()
 		case r.CanFloat():
 			values[i] = r.Float()
 		case r.Kind() == reflect.Bool:

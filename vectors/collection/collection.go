@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/genaistore/genaistore/vectors"
 )
@@ -45,8 +46,9 @@ type Match[M any] struct {
 }
 
 // New returns the collection that index holds. It is [vectors.ErrInvalid] if M
-// cannot be stored, and [vectors.ErrConflict] if the index cannot filter on a field
-// that is not tagged nofilter.
+// cannot be stored, and [vectors.ErrConflict] if the index was made for other fields:
+// the error names each that differs, and what to do. An index keeps its non-filterable
+// keys for ever; those of no field are nobody's concern.
 func New[M any](ctx context.Context, index vectors.Index) (*Collection[M], error) {
 	fields, err := fieldsOf[M]()
 	if err != nil {
@@ -56,10 +58,17 @@ func New[M any](ctx context.Context, index vectors.Index) (*Collection[M], error
 	if err != nil {
 		return nil, fmt.Errorf("new collection: %w", err)
 	}
+	var drift []string
 	for _, f := range fields {
-		if !f.noFilter && containsName(schema.NonFilterable, f.name) {
-			return nil, fmt.Errorf("new collection: %w: the index does not filter on %q: tag it nofilter, or make another index", vectors.ErrConflict, f.name)
+		switch filtered := !containsName(schema.NonFilterable, f.name); {
+		case filtered && f.noFilter:
+			drift = append(drift, fmt.Sprintf("it filters on %q, whose size is bounded by 2 KB so: take nofilter from its tag", f.name))
+		case !filtered && !f.noFilter:
+			drift = append(drift, fmt.Sprintf("it does not filter on %q: tag that nofilter", f.name))
 		}
+	}
+	if len(drift) > 0 {
+		return nil, fmt.Errorf("new collection: %w: the index was made for other fields: %s; or make an index for what Schema returns, and Put what the List of this one yields", vectors.ErrConflict, strings.Join(drift, "; "))
 	}
 	return &Collection[M]{index, fields}, nil
 }
@@ -143,6 +152,11 @@ func Of[M any](items ...Item[M]) iter.Seq2[Item[M], error] {
 			}
 		}
 	}
+}
+
+// Delete is [vectors.Index.Delete].
+func (c *Collection[M]) Delete(ctx context.Context, selection vectors.Selection, opts *vectors.DeleteOptions) (vectors.Report, error) {
+	return c.index.Delete(ctx, selection, opts)
 }
 
 // Get is [vectors.Index.Get].

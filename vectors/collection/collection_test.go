@@ -184,12 +184,49 @@ func TestTypesThatCannotBeStoredAreInvalid(t *testing.T) {
 	}
 }
 
-func TestAnIndexThatCannotFilterIsAConflict(t *testing.T) {
-	index, err := vectors.NewInMemory(vectors.Schema{Dimension: 2, NonFilterable: []string{"lang"}})
+func TestAnIndexMadeForOtherFieldsIsAConflict(t *testing.T) {
+	index, err := vectors.NewInMemory(vectors.Schema{Dimension: 2, NonFilterable: []string{"lang", "count", "nobodys"}})
 	require.NoError(t, err)
 	_, err = collection.New[everything](t.Context(), index)
 	require.ErrorIs(t, err, vectors.ErrConflict)
-	require.ErrorContains(t, err, `"lang"`)
+	for _, says := range []string{`does not filter on "lang"`, `does not filter on "count"`, `filters on "text"`, "Schema"} {
+		require.ErrorContains(t, err, says)
+	}
+	require.NotContains(t, err.Error(), "nobodys")
+
+	// What the error says to do.
+	schema, err := collection.Schema[everything](vectors.Schema{Dimension: 2})
+	require.NoError(t, err)
+	better, err := vectors.NewInMemory(schema)
+	require.NoError(t, err)
+	_, err = better.Put(t.Context(), index.List(t.Context(), &vectors.ListOptions{Fields: vectors.Everything}), nil)
+	require.NoError(t, err)
+	_, err = collection.New[everything](t.Context(), better)
+	require.NoError(t, err)
+}
+
+func TestDeleteIsThatOfTheIndex(t *testing.T) {
+	c, index := newCollection(t)
+	_, err := c.Put(t.Context(), collection.Of(collection.Item[everything]{Key: "k", Data: []float32{1, 2}}), nil)
+	require.NoError(t, err)
+	report, err := c.Delete(t.Context(), vectors.Selection{Keys: []string{"k"}}, &vectors.DeleteOptions{DryRun: true})
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Done)
+	_, err = c.Delete(t.Context(), vectors.Selection{All: true}, nil)
+	require.NoError(t, err)
+	left, err := index.Get(t.Context(), []string{"k"}, nil)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestNumbersThatJSONDoesNotKeepMakeNoFilter(t *testing.T) {
+	big, err := collection.OrderedOf(func(e *everything) *uint64 { return &e.Big })
+	require.NoError(t, err)
+	require.Equal(t, vectors.AtLeast("big", 1<<53), big.AtLeast(1<<53))
+	require.NoError(t, big.AtLeast(1<<53).Validate(vectors.Schema{}))
+	for _, f := range []vectors.Filter{big.Less(1<<53 + 1), big.AtMost(1<<53 + 1), big.More(1<<53 + 1), big.AtLeast(1<<53 + 1), big.Equal(1<<53 + 1), big.In(1, 1<<63)} {
+		require.ErrorIs(t, f.Validate(vectors.Schema{}), vectors.ErrInvalid)
+	}
 }
 
 func TestStoredValuesOfAnotherTypeAreCorrupt(t *testing.T) {

@@ -19,7 +19,8 @@ type Text[V ~string] struct{ Field[V] }
 
 // A Number is what can be ordered: strings cannot.
 type Number interface {
-	~int | ~int32 | ~int64 | ~float32 | ~float64
+	~float32 | ~float64 |
+		~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }
 
 // FieldOf returns the field of M that get returns the address of. It is
@@ -89,17 +90,25 @@ func (f Field[V]) Exists() vectors.Filter { return vectors.Exists(f.name) }
 // Missing is [vectors.Missing].
 func (f Field[V]) Missing() vectors.Filter { return vectors.Missing(f.name) }
 
-// Less is [vectors.Less].
-func (f Ordered[V]) Less(v V) vectors.Filter { return vectors.Less(f.name, float64(v)) }
+// Less is [vectors.Less]. Of an integer beyond 2^53 it makes a filter that is
+// [vectors.ErrInvalid] where it is used, and so do AtMost, More and AtLeast.
+func (f Ordered[V]) Less(v V) vectors.Filter { return f.order(vectors.OpLess, v) }
 
 // AtMost is [vectors.AtMost].
-func (f Ordered[V]) AtMost(v V) vectors.Filter { return vectors.AtMost(f.name, float64(v)) }
+func (f Ordered[V]) AtMost(v V) vectors.Filter { return f.order(vectors.OpAtMost, v) }
 
 // More is [vectors.More].
-func (f Ordered[V]) More(v V) vectors.Filter { return vectors.More(f.name, float64(v)) }
+func (f Ordered[V]) More(v V) vectors.Filter { return f.order(vectors.OpMore, v) }
 
 // AtLeast is [vectors.AtLeast].
-func (f Ordered[V]) AtLeast(v V) vectors.Filter { return vectors.AtLeast(f.name, float64(v)) }
+func (f Ordered[V]) AtLeast(v V) vectors.Filter { return f.order(vectors.OpAtLeast, v) }
+
+// order keeps the value as Equal does: as a float64 it may be another number.
+func (f Ordered[V]) order(op vectors.Op, v V) vectors.Filter {
+	filter := vectors.Equal(f.name, v)
+	filter.Op = op
+	return filter
+}
 
 // StartsWith is [vectors.StartsWith].
 func (f Text[V]) StartsWith(prefix string) vectors.Filter { return vectors.StartsWith(f.name, prefix) }
