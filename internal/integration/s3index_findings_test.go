@@ -8,10 +8,13 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3vectors"
+	"github.com/aws/aws-sdk-go-v2/service/s3vectors/document"
 	"github.com/aws/aws-sdk-go-v2/service/s3vectors/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/internal/integration/servers"
+	"github.com/genaistore/genaistore/vectors"
+	"github.com/genaistore/genaistore/vectors/s3index"
 )
 
 // What AWS does not document is asked of a server, and printed: run on AWS with
@@ -26,6 +29,27 @@ func TestOpenQuestionsOfS3Vectors(t *testing.T) {
 			ask(t, c, types.DistanceMetricCosine, cosineQuestions())
 			ask(t, c, types.DistanceMetricEuclidean, []question{{"the distance of 0,0 and 3,4 is", euclideanDistance}})
 		})
+	}
+}
+
+// New buckets have no classic indexes, so this takes one that is there: its bucket
+// and name with a slash between. It is asked and not written to.
+func TestOpenQuestionsOfAClassicIndex(t *testing.T) {
+	bucket, name, _ := strings.Cut(servers.AWSResource(t, "GENAISTORE_AWS_CLASSIC_INDEX"), "/")
+	x := &index{Client: servers.S3Mock(t), t: t, bucket: &bucket, name: &name}
+	described, err := x.describe()
+	require.NoError(t, err)
+	for _, mode := range []string{"CLASSIC", "ENHANCED"} {
+		values := make([]int, 101)
+		for i := range values {
+			values[i] = i
+		}
+		vector := slices.Repeat([]float32{1}, int(*described.Dimension))
+		_, err := x.QueryVectors(t.Context(), &s3vectors.QueryVectorsInput{
+			VectorBucketName: x.bucket, IndexName: x.name, TopK: new(int32(1)), QueryVector: float32s(vector...),
+			Filter: document.NewLazyDocument(map[string]any{"genaistore-test": map[string]any{"$in": values}}),
+		}, member("queryMode", `"`+mode+`"`))
+		t.Logf("101 constraints with queryMode %s: %s", mode, outcome(err))
 	}
 }
 
@@ -66,6 +90,7 @@ func cosineQuestions() []question {
 		{"all metadata of 40,960 bytes as compact JSON", stores(map[string]any{"text": strings.Repeat("x", 40_960-len(`{"text":""}`))})},
 		{"all metadata of 40,961 bytes as compact JSON", stores(map[string]any{"text": strings.Repeat("x", 40_961-len(`{"text":""}`))})},
 		{"a key twice in one put", twice},
+		{"numbers of nine digits", nineDigitsStored},
 		{"a key of 1,024 characters of three bytes", func(x *index) string { return outcome(x.put(vector(strings.Repeat("日", 1024), nil, 1, 1))) }},
 	}
 }
@@ -121,6 +146,24 @@ func twice(x *index) string {
 		}
 	}
 	return "accepted, and neither is found"
+}
+
+// nineDigitsStored puts numbers with nine digits and reads them back.
+func nineDigitsStored(x *index) string {
+	exact, err := s3index.New(x.Client, *x.bucket, *x.name, &s3index.Options{NineDigits: true})
+	require.NoError(x.t, err)
+	data := []float32{0.1, -1.0 / 3}
+	if _, err := exact.Put(x.t.Context(), vectors.Of(vectors.Vector{Key: "a", Data: data}), nil); err != nil {
+		return outcome(err)
+	}
+	found, err := exact.Get(x.t.Context(), []string{"a"}, &vectors.GetOptions{Fields: vectors.KeysAndData})
+	if err != nil || len(found) != 1 {
+		return fmt.Sprintf("not to be had: %d vectors, %v", len(found), err)
+	}
+	if slices.Equal(found[0].Data, data) {
+		return "accepted, unchanged"
+	}
+	return fmt.Sprintf("accepted, %v became %v", data, found[0].Data)
 }
 
 func euclideanDistance(x *index) string {

@@ -392,29 +392,35 @@ func listSegments(x *index) error {
 	return x.each(seen)
 }
 
+// member adds a member to the body of a request, unless it is there: one that the
+// SDK does not know, or leaves out.
+func member(name, value string) func(o *s3vectors.Options) {
+	return func(o *s3vectors.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Build.Add(middleware.BuildMiddlewareFunc(name, func(
+				ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler,
+			) (middleware.BuildOutput, middleware.Metadata, error) {
+				if req, ok := in.Request.(*smithyhttp.Request); ok {
+					body, err := io.ReadAll(req.GetStream())
+					if err != nil {
+						return middleware.BuildOutput{}, middleware.Metadata{}, err
+					}
+					if !bytes.Contains(body, []byte(`"`+name+`"`)) {
+						body = append([]byte(`{"`+name+`":`+value+`,`), bytes.TrimPrefix(body, []byte("{"))...)
+					}
+					if in.Request, err = req.SetStream(bytes.NewReader(body)); err != nil {
+						return middleware.BuildOutput{}, middleware.Metadata{}, err
+					}
+				}
+				return next.HandleBuild(ctx, in)
+			}), middleware.Before)
+		})
+	}
+}
+
 // segmentZero sends a segment index of 0, which the SDK leaves out as if it were not
 // set; a list of segments is rejected without.
-func segmentZero(o *s3vectors.Options) {
-	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Build.Add(middleware.BuildMiddlewareFunc("segmentZero", func(
-			ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler,
-		) (middleware.BuildOutput, middleware.Metadata, error) {
-			if req, ok := in.Request.(*smithyhttp.Request); ok {
-				body, err := io.ReadAll(req.GetStream())
-				if err != nil {
-					return middleware.BuildOutput{}, middleware.Metadata{}, err
-				}
-				if !bytes.Contains(body, []byte(`"segmentIndex"`)) {
-					body = append([]byte(`{"segmentIndex":0,`), bytes.TrimPrefix(body, []byte("{"))...)
-				}
-				if in.Request, err = req.SetStream(bytes.NewReader(body)); err != nil {
-					return middleware.BuildOutput{}, middleware.Metadata{}, err
-				}
-			}
-			return next.HandleBuild(ctx, in)
-		}), middleware.Before)
-	})
-}
+func segmentZero(o *s3vectors.Options) { member("segmentIndex", "0")(o) }
 
 func overwrite(x *index) error {
 	if err := x.load(10); err != nil {
