@@ -6,6 +6,11 @@
 // made smaller where the service is short of capacity, and a vector that it
 // refuses is set aside and named while the rest goes on.
 //
+// Beyond the contract, [Index.Load] is a put that is resumed where it was killed;
+// [Index.Plan], [Index.Count], [Index.Select] and [Index.Remove] say what a selection
+// costs and whether it is complete; [Options] have queries rescored and repaired,
+// because the service is approximate; [Index.Exact] misses nothing.
+//
 // The package speaks the service's API of 2026-09-30 through the service's Go
 // client of any version: queries of up to 10,000 matches in pages of 100, index
 // and query modes, all segments of a list. It reads and writes the bodies of
