@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/artifacts"
+	"github.com/genaistore/genaistore/artifacts/pull"
 	"github.com/genaistore/genaistore/artifacts/s3artifacts"
 	"github.com/genaistore/genaistore/internal/integration/servers"
 )
@@ -139,6 +142,45 @@ func TestArtifactsRepair(t *testing.T) {
 		})
 	}
 }
+
+// Somebody without an account reads a version by a list of signed URLs.
+func TestArtifactsPullList(t *testing.T) {
+	large := bytes.Repeat([]byte("0123456789abcdef"), 21<<16)
+	for _, target := range artifactTargets() {
+		t.Run(string(target.Name), func(t *testing.T) {
+			b, err := newBucket(t, target.client(t))
+			require.NoError(t, err)
+			store, err := s3artifacts.New(b.Client, *b.name, nil)
+			require.NoError(t, err)
+			p, err := store.Publish(t.Context(), ranker, artifacts.Files(map[string][]byte{"d/w ü": large, "empty": nil, "c.json": []byte("{}")}), nil)
+			require.NoError(t, err)
+			var list bytes.Buffer
+			require.NoError(t, store.WritePullList(t.Context(), &list, p.Version.ID, s3.NewPresignClient(b.Client), time.Hour))
+			pulled, err := pull.Open(&list, &http.Client{Transport: transport(b.Options().HTTPClient.Do)})
+			require.NoError(t, err)
+			for path, err := range verified(t, pulled, p.Version.ID) {
+				require.NoError(t, err, path)
+			}
+			root, err := os.OpenRoot(t.TempDir())
+			require.NoError(t, err)
+			defer root.Close()
+			done, err := artifacts.Checkout(t.Context(), pulled, p.Version.ID, root, nil)
+			require.NoError(t, err)
+			require.Equal(t, 3, done.Fetched)
+			rows := 0
+			for _, err := range artifacts.Rows(t.Context(), store, p.Version.ID, &artifacts.ShardOptions{Pattern: "c.json"}) {
+				require.NoError(t, err)
+				rows++
+			}
+			require.Equal(t, 1, rows)
+		})
+	}
+}
+
+// transport is the client of the SDK, which knows the certificate of the server.
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
 // counting counts the requests of an operation, and calls each before them.
 func counting(c *s3.Client, operation string, each func(n int64)) *s3.Client {
