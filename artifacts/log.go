@@ -97,6 +97,24 @@ func (l *Log) Versions() iter.Seq[Version] {
 	}
 }
 
+// Back yields the versions that a [Rollback] of alias may go to, the next one
+// first, whether or not they are ready. They share memory with the log.
+func (l *Log) Back(alias string) iter.Seq[Version] {
+	return func(yield func(Version) bool) {
+		seen := map[int64]bool{l.aliases[alias]: true}
+		for _, n := range slices.Backward(l.past[alias]) {
+			e := l.versions[n-1]
+			if seen[n] || e.deleted || e.Quarantined != "" {
+				continue
+			}
+			seen[n] = true
+			if !yield(e.Version) {
+				return
+			}
+		}
+	}
+}
+
 // Mark says whether a version is settled and whether it is readable at once,
 // which no record tells.
 func (l *Log) Mark(version int64, durable, ready bool) {

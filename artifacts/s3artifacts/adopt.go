@@ -422,7 +422,8 @@ func (a *adopting) threat(rule types.LifecycleRule) string {
 // placed says whether it is known where a blob is.
 func (b *blob) placed() bool {
 	if b.From == "" {
-		return strings.HasPrefix(b.Key, "b/")
+		_, key, _ := strings.Cut(b.Hot, "/")
+		return strings.HasPrefix(b.Key, "b/") || b.Key == "" && strings.HasPrefix(key, "b/")
 	}
 	bucket, key, _ := strings.Cut(b.From, "/")
 	return b.Key == "" && b.Version != "" && bucket != "" && key != ""
@@ -430,8 +431,11 @@ func (b *blob) placed() bool {
 
 // place is where the bytes of a file are.
 func (s *Store) place(l *ledger, b *blob) place {
-	if b.From == "" {
+	switch {
+	case b.Key != "":
 		return place{s.bucket, l.base + b.Key}
+	case b.Hot != "":
+		return b.hotPlace(l)
 	}
 	bucket, key, _ := strings.Cut(b.From, "/")
 	return place{bucket, key}

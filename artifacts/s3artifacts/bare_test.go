@@ -149,6 +149,16 @@ func (c bareClient) ListObjectVersions(ctx context.Context, in *s3.ListObjectVer
 	}, err
 }
 
+func (c bareClient) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput, _ ...func(*s3.Options)) (*s3.ListMultipartUploadsOutput, error) {
+	_, data, err := c.ask(ctx, http.MethodGet, "", url.Values{"uploads": {""}, "prefix": {*in.Prefix}}, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	var page struct{ Upload []types.MultipartUpload }
+	err = xml.Unmarshal(data, &page)
+	return &s3.ListMultipartUploadsOutput{Uploads: page.Upload}, err
+}
+
 func (c bareClient) GetBucketVersioning(ctx context.Context, _ *s3.GetBucketVersioningInput, _ ...func(*s3.Options)) (*s3.GetBucketVersioningOutput, error) {
 	_, data, err := c.ask(ctx, http.MethodGet, "", url.Values{"versioning": {""}}, nil, nil)
 	if err != nil {

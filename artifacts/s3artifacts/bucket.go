@@ -54,6 +54,10 @@ type BucketOptions struct {
 	// AbortUploads is how long an upload in parts may be open before S3 aborts it, in
 	// whole days: 7 days if zero.
 	AbortUploads time.Duration
+	// Cold and Archive are the classes to which S3 moves what [Store.Tier] calls so, at
+	// the end of the day. Cold is GLACIER_IR, or STANDARD_IA after 30 days; Archive is
+	// GLACIER or DEEP_ARCHIVE. Empty means that nothing is moved.
+	Cold, Archive string
 	// Report changes nothing, and creates no bucket: it only says what differs.
 	Report bool
 }
@@ -81,6 +85,9 @@ func (o *BucketOptions) Validate() error {
 	opts := o.WithDefaults()
 	if err := (&Options{Root: opts.Root}).Validate(); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{"", "GLACIER_IR", "STANDARD_IA"}, opts.Cold) || !slices.Contains([]string{"", "GLACIER", "DEEP_ARCHIVE"}, opts.Archive) {
+		return fmt.Errorf("%w: Cold %.40q: GLACIER_IR or STANDARD_IA; Archive %.40q: GLACIER or DEEP_ARCHIVE", artifacts.ErrInvalid, opts.Cold, opts.Archive)
 	}
 	if opts.Noncurrent < day || opts.AbortUploads < day {
 		return fmt.Errorf("%w: Noncurrent %v, AbortUploads %v: at least a day", artifacts.ErrInvalid, opts.Noncurrent, opts.AbortUploads)
@@ -260,7 +267,32 @@ func (e *ensuring) encryption(ctx context.Context) error {
 	})
 }
 
-// rule is the one that the store wants. Nothing that is current expires.
+// rules are those that the store wants. Nothing that is current expires.
+func (e *ensuring) rules() []types.LifecycleRule {
+	rule := e.rule()
+	out := []types.LifecycleRule{rule}
+	for _, move := range []struct {
+		temperature
+		class string
+	}{{cold, e.opts.Cold}, {archive, e.opts.Archive}} {
+		if move.class == "" {
+			continue
+		}
+		days := int32(0)
+		if move.class == "STANDARD_IA" {
+			days = 30 // S3 allows no less
+		}
+		out = append(out, types.LifecycleRule{
+			ID: new(value(rule.ID) + ": " + move.String()), Status: types.ExpirationStatusEnabled,
+			Filter: &types.LifecycleRuleFilter{And: &types.LifecycleRuleAndOperator{
+				Prefix: rule.Filter.Prefix, Tags: []types.Tag{{Key: new(tierTag), Value: new(move.String())}},
+			}},
+			Transitions: []types.Transition{{Days: &days, StorageClass: types.TransitionStorageClass(move.class)}},
+		})
+	}
+	return out
+}
+
 func (e *ensuring) rule() types.LifecycleRule {
 	id, prefix := "genaistore", ""
 	if e.opts.Root != "" {
@@ -288,16 +320,32 @@ func text(rules []types.LifecycleRule) string {
 		if n := r.NoncurrentVersionExpiration; n != nil && n.NoncurrentDays != nil {
 			one += fmt.Sprintf(", old versions after %d days", *n.NoncurrentDays)
 		}
-		out = append(out, one)
+		out = append(out, one+moves(r))
 	}
 	slices.Sort(out)
 	return strings.Join(out, "; ")
 }
 
+// moves is what a rule says of classes.
+func moves(r types.LifecycleRule) string {
+	var out strings.Builder
+	if r.Filter != nil && r.Filter.And != nil {
+		for _, tag := range r.Filter.And.Tags {
+			fmt.Fprintf(&out, ", of the tag %s=%s", value(tag.Key), value(tag.Value))
+		}
+	}
+	for _, move := range r.Transitions {
+		if move.Days != nil {
+			fmt.Fprintf(&out, ", to %s after %d days", move.StorageClass, *move.Days)
+		}
+	}
+	return out.String()
+}
+
 func (e *ensuring) lifecycle(ctx context.Context) error {
 	out, err := e.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: e.bucket})
-	want := e.rule()
-	if e.unsupported("lifecycle", text([]types.LifecycleRule{want}), err) {
+	want := e.rules()
+	if e.unsupported("lifecycle", text(want), err) {
 		return nil
 	}
 	if err != nil && !absence(err, "NoSuchLifecycleConfiguration") {
@@ -306,16 +354,16 @@ func (e *ensuring) lifecycle(ctx context.Context) error {
 	var ours, others []types.LifecycleRule
 	if err == nil {
 		for _, rule := range out.Rules {
-			if value(rule.ID) == value(want.ID) {
+			if id := value(want[0].ID); value(rule.ID) == id || strings.HasPrefix(value(rule.ID), id+":") {
 				ours = append(ours, rule)
 			} else {
 				others = append(others, rule)
 			}
 		}
 	}
-	return e.compare("lifecycle", text([]types.LifecycleRule{want}), text(ours), func() error {
+	return e.compare("lifecycle", text(want), text(ours), func() error {
 		_, err := e.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
-			Bucket: e.bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: append(others, want)},
+			Bucket: e.bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: append(others, want...)},
 		})
 		return err
 	})
@@ -338,7 +386,8 @@ func (e *ensuring) lock(ctx context.Context) error {
 // A Role says what a [Policy] allows.
 type Role int
 
-// The roles, each of which may do what the ones before may.
+// The roles, each of which may do what the ones before may. A collector is also who
+// tiers and restores.
 const (
 	Reader Role = iota
 	Writer
@@ -385,7 +434,7 @@ func Policy(bucket, root string, role Role, tenants ...string) (string, error) {
 		list = append(list, "s3:ListBucketMultipartUploads")
 	}
 	if role == Collector {
-		object = append(object, "s3:DeleteObject", "s3:DeleteObjectVersion")
+		object = append(object, "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObjectTagging", "s3:PutObjectVersionTagging", "s3:RestoreObject")
 		list = append(list, "s3:ListBucketVersions")
 		bucketWide = append(bucketWide, "s3:GetBucketVersioning")
 	}

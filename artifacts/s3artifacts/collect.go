@@ -120,6 +120,9 @@ func (c *collector) collect(ctx context.Context, name artifacts.Name) (err error
 // collected are the folders of what is condemned and deleted. Lists of condemned
 // keys stay: whoever reads the log from its first record on needs them.
 func collected(key string) bool {
+	if rest, is := strings.CutPrefix(key, hotMark); is {
+		_, key, _ = strings.Cut(rest, "/")
+	}
 	folder, _, _ := strings.Cut(key, "/")
 	return folder == "b" || folder == "m" || folder == "t" || folder == "x"
 }
@@ -127,6 +130,9 @@ func collected(key string) bool {
 // look lists what there is.
 func (c *collector) look(ctx context.Context) error {
 	c.found = map[string]*found{}
+	if err := c.lookHot(ctx); err != nil {
+		return err
+	}
 	versioned, err := c.versioned(ctx)
 	if err != nil {
 		return err
@@ -237,7 +243,7 @@ func (c *collector) condemn(ctx context.Context) error {
 		if len(chosen) == 0 || c.opts.DryRun || seq == 0 {
 			return nil
 		}
-		at, err := c.write(ctx, chosen)
+		at, err := c.keyList(ctx, c.ledger, chosen)
 		if err != nil {
 			return err
 		}
@@ -268,16 +274,16 @@ func (c *collector) choose(f *fold, used, waiting map[string]bool) []string {
 	return chosen
 }
 
-// write puts a list of keys where a record finds it.
-func (c *collector) write(ctx context.Context, chosen []string) (at *list, err error) {
+// keyList puts a list of keys where a record finds it.
+func (s *Store) keyList(ctx context.Context, l *ledger, chosen []string) (at *list, err error) {
 	text := []byte(strings.Join(chosen, "\n"))
 	at = &list{Digest: contentSum(text), Size: int64(len(text))}
 	if len(text) <= inlineLimit {
 		at.Text = string(text)
 		return at, nil
 	}
-	at.Key = c.fresh("c", at.Digest)
-	at.Version, err = c.put(ctx, c.ledger.base+at.Key, text, nil)
+	at.Key = s.fresh("c", at.Digest)
+	at.Version, err = s.put(ctx, l.base+at.Key, text, nil)
 	return at, err
 }
 
@@ -382,7 +388,7 @@ func (c *collector) delete(ctx context.Context, due map[int64]condemnation) erro
 	for _, list := range due {
 		for _, key := range list.Keys {
 			for _, version := range c.due(key, list.At) {
-				g.Go(func() error { return c.remove(each, c.ledger.base+key, version) })
+				g.Go(func() error { return c.removeAt(each, c.whole(key), version) })
 			}
 		}
 	}

@@ -79,25 +79,31 @@ func killedAfter(n int64, cancel context.CancelFunc) (awsfake.Interceptor, *atom
 // everyCrash prepares a bucket, does something in a process that is killed after
 // its first request, its second and so on, and hands what is left to check. It
 // returns at how many points a process died.
-func everyCrash(t *testing.T, prepare func(t *testing.T, store *s3artifacts.Store), do func(ctx context.Context, store *s3artifacts.Store) error, check func(t *testing.T, store *s3artifacts.Store)) int {
+func everyCrash(t *testing.T, prepare func(t *testing.T, store *s3artifacts.Store), do func(ctx context.Context, store *s3artifacts.Store) error, check func(t *testing.T, store *s3artifacts.Store), with ...func(*s3artifacts.Options)) int {
 	t.Helper()
+	options := func(opts s3artifacts.Options) *s3artifacts.Options {
+		for _, set := range with {
+			set(&opts)
+		}
+		return &opts
+	}
 	for n := int64(1); ; n++ {
 		died := false
 		synctest.Test(t, func(t *testing.T) {
-			fake := awsfake.NewS3("bucket")
+			fake := awsfake.NewS3("bucket", zone)
 			client := fake.Client(func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
-			prepare(t, open(t, client, nil))
+			prepare(t, open(t, client, options(s3artifacts.Options{})))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			interceptor, seen := killedAfter(n, cancel)
 			fake.Intercept(interceptor)
-			err := do(ctx, open(t, client, &s3artifacts.Options{Concurrency: 1}))
+			err := do(ctx, open(t, client, options(s3artifacts.Options{Concurrency: 1})))
 			fake.Intercept(nil)
 			died = seen.Load() >= n
 			if !died {
 				require.NoError(t, err)
 			}
-			check(t, open(t, client, nil))
+			check(t, open(t, client, options(s3artifacts.Options{})))
 		})
 		if !died {
 			return int(n) - 1

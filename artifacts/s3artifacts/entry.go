@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/genaistore/genaistore/artifacts"
 )
@@ -25,9 +28,19 @@ type entry struct {
 	Version  *artifacts.Version `json:"version,omitempty"` // as it was published
 	Manifest *list              `json:"manifest,omitempty"`
 	Condemn  *list              `json:"condemn,omitempty"`
-	Swept    []int64            `json:"swept,omitempty"` // records whose condemned keys are gone
+	Swept    []int64            `json:"swept,omitempty"`    // records whose condemned keys are gone
+	Archive  *list              `json:"archive,omitempty"`  // keys that no version may use from here on
+	Archived []int64            `json:"archived,omitempty"` // versions that need one of them
+	Warmed   *warmed            `json:"warmed,omitempty"`
+	Moved    map[int64]*list    `json:"moved,omitempty"` // lists of files of versions whose bytes are elsewhere now
 
 	digest string // of the object
+}
+
+// A warmed version can be read until a time, or for good if that is zero.
+type warmed struct {
+	Version int64     `json:"version"`
+	Until   time.Time `json:"until,omitzero"`
 }
 
 // A list is text that lies in a record, or in an object of its own if it is long.
@@ -37,7 +50,11 @@ type list struct {
 	Key     string `json:"key,omitempty"`
 	Version string `json:"version,omitempty"` // of the object, where the bucket has versions
 	Text    string `json:"text,omitempty"`
+	Hot     bool   `json:"hot,omitempty"` // of files some of which are in a hot tier alone
 }
+
+// unsettled says that losing a hot tier would lose files of a list.
+func (at *list) unsettled() bool { return at != nil && at.Hot }
 
 func contentSum(data []byte) string {
 	sum := sha256.Sum256(data)
@@ -95,7 +112,9 @@ func decodeEntry(text []byte) (*entry, error) {
 	case e.Nonce == "",
 		(r.Publish != 0) != (e.Version != nil), (e.Version != nil) != (e.Manifest != nil),
 		e.Version != nil && e.Version.Digest != r.Content,
-		e.Condemn != nil && (e.Version != nil || e.Condemn.Digest != r.Content):
+		e.Condemn != nil && (e.Version != nil || e.Condemn.Digest != r.Content),
+		(e.Archive != nil) != (len(e.Archived) > 0), e.Archive != nil && (e.Version != nil || e.Condemn != nil || e.Archive.Digest != r.Content),
+		len(e.Moved) > 0 && (e.Version != nil || e.Condemn != nil || e.Archive != nil), slices.Contains(slices.Collect(maps.Values(e.Moved)), nil):
 		return nil, fmt.Errorf("record %d: %w: its parts do not fit together", r.Seq, artifacts.ErrCorrupt)
 	}
 	return &e, nil

@@ -21,6 +21,9 @@ type fold struct {
 	// forgotten is the newest record whose condemned keys are not in condemned any
 	// more, because they were swept. Who began before it reads the records after.
 	forgotten int64
+	// cooled is the newest record that gave keys to an archive: as with forgotten.
+	cooled   int64
+	archived map[int64]time.Time // versions that are not ready, until when they are after all
 }
 
 // A condemnation is a record that condemned keys.
@@ -30,7 +33,7 @@ type condemnation struct {
 }
 
 func newFold() *fold {
-	return &fold{manifests: map[int64]*list{}, condemned: map[string]int64{}, lists: map[int64]condemnation{}}
+	return &fold{manifests: map[int64]*list{}, condemned: map[string]int64{}, lists: map[int64]condemnation{}, archived: map[int64]time.Time{}}
 }
 
 // add takes the next entry, whose condemned keys were read. What is wrong with it
@@ -64,10 +67,48 @@ func (f *fold) add(e *entry, condemned []string) error {
 		}
 		delete(f.lists, seq)
 	}
+	f.place(e)
 	if len(r.Changes) > 0 {
 		f.prune()
 	}
 	return nil
+}
+
+// place takes from an entry where the bytes of versions are.
+func (f *fold) place(e *entry) {
+	if e.Archive != nil {
+		f.cooled = e.Record.Seq
+	}
+	for _, version := range e.Archived {
+		if f.manifests[version] != nil {
+			f.archived[version] = time.Time{}
+		}
+	}
+	if w := e.Warmed; w != nil && w.Until.IsZero() {
+		delete(f.archived, w.Version)
+		f.mark(w.Version, time.Now())
+	} else if w != nil && f.manifests[w.Version] != nil {
+		f.archived[w.Version] = w.Until
+	}
+	for version, at := range e.Moved {
+		if f.manifests[version] != nil {
+			f.manifests[version] = at
+			f.mark(version, time.Now())
+		}
+	}
+}
+
+// mark says of a version whether it is settled and can be read at a time.
+func (f *fold) mark(version int64, now time.Time) {
+	until, archived := f.archived[version]
+	f.log.Mark(version, !f.manifests[version].unsettled(), !archived || now.Before(until))
+}
+
+// remark marks the versions that are archived, which depends on the time.
+func (f *fold) remark(now time.Time) {
+	for version := range f.archived {
+		f.mark(version, now)
+	}
 }
 
 // prune drops the manifests of versions that were deleted.
@@ -77,6 +118,7 @@ func (f *fold) prune() {
 		live[v.ID.Number] = true
 	}
 	maps.DeleteFunc(f.manifests, func(n int64, _ *list) bool { return !live[n] })
+	maps.DeleteFunc(f.archived, func(n int64, _ time.Time) bool { return !live[n] })
 }
 
 type foldJSON struct {
@@ -86,6 +128,8 @@ type foldJSON struct {
 	Manifests map[int64]*list        `json:"manifests,omitempty"`
 	Lists     map[int64]condemnation `json:"lists,omitempty"`
 	Forgotten int64                  `json:"forgotten,omitempty"`
+	Cooled    int64                  `json:"cooled,omitempty"`
+	Archived  map[int64]time.Time    `json:"archived,omitempty"`
 }
 
 type sealed struct {
@@ -100,7 +144,7 @@ const sealSchema = "genaistore/artifacts/head/v1"
 // seal writes a fold with its checksum. With a limit of bytes that it exceeds, only
 // the number of the newest record is there.
 func (f *fold) seal(limit int) ([]byte, error) {
-	text, err := json.Marshal(foldJSON{foldSchema, f.link, &f.log, f.manifests, f.lists, f.forgotten})
+	text, err := json.Marshal(foldJSON{foldSchema, f.link, &f.log, f.manifests, f.lists, f.forgotten, f.cooled, f.archived})
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +178,9 @@ func unseal(text []byte, name artifacts.Name) (seq int64, f *fold, err error) {
 	if err := strict(in.Fold, &folded); err != nil {
 		return 0, nil, err
 	}
-	f.link, f.forgotten = folded.Link, folded.Forgotten
+	f.link, f.forgotten, f.cooled = folded.Link, folded.Forgotten, folded.Cooled
 	maps.Copy(f.manifests, folded.Manifests)
+	maps.Copy(f.archived, folded.Archived)
 	maps.Copy(f.lists, folded.Lists)
 	for seq, c := range f.lists {
 		for _, key := range c.Keys {

@@ -30,7 +30,13 @@ type ledger struct {
 	checked time.Time
 	hinted  bool // the fold is that of a hint: nobody looked whether there is a newer record
 	index   *index
-	trees   map[int64]*artifacts.Tree
+	trees   map[treeKey]*artifacts.Tree
+}
+
+// A treeKey is a version, and the digest of its list of files: its files may move.
+type treeKey struct {
+	version int64
+	list    string
 }
 
 // ledger returns that of a name. It forgets others where there are very many.
@@ -55,6 +61,7 @@ func (s *Store) ledger(name artifacts.Name) *ledger {
 func (l *ledger) look(do func(f *fold) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.fold.remark(time.Now())
 	return do(l.fold)
 }
 
@@ -313,7 +320,16 @@ func (f *fold) lost(since int64, keys []string) (lost []string, known bool) {
 			}
 		}
 	}
-	return lost, f.forgotten <= since
+	return lost, max(f.forgotten, f.cooled) <= since
+}
+
+// archived returns the keys that a record condemns, or gives to an archive.
+func (s *Store) archived(ctx context.Context, l *ledger, e reading) ([]string, error) {
+	if e.entry == nil || e.Archive == nil {
+		return e.condemned, nil
+	}
+	text, err := s.text(ctx, l, e.Archive)
+	return keys(text), err
 }
 
 // lost is that of the fold, with the records whose keys it has forgotten.
@@ -324,7 +340,7 @@ func (s *Store) lost(ctx context.Context, l *ledger, since int64, keys []string)
 	)
 	_ = l.look(func(f *fold) error {
 		lost, _ = f.lost(since, keys)
-		forgotten = f.forgotten
+		forgotten = max(f.forgotten, f.cooled)
 		return nil
 	})
 	wanted := make(map[string]bool, len(keys))
@@ -337,7 +353,11 @@ func (s *Store) lost(ctx context.Context, l *ledger, since int64, keys []string)
 			return nil, err
 		}
 		for _, e := range entries {
-			for _, key := range e.condemned {
+			given, err := s.archived(ctx, l, e)
+			if err != nil {
+				return nil, err
+			}
+			for _, key := range given {
 				if wanted[key] && !slices.Contains(lost, key) {
 					lost = append(lost, key)
 				}

@@ -36,6 +36,7 @@ type blob struct {
 	Leaves  []byte `json:"l,omitempty"` // digests of leaves, where there are few but not one
 	Table   string `json:"t,omitempty"` // the key of an object with them, where there are many
 	From    string `json:"f,omitempty"` // bucket/key of an object that was adopted, in place of Key
+	Hot     string `json:"h,omitempty"` // bucket/key in a hot tier, beside Key or before there is one
 }
 
 type fileJSON struct {
@@ -95,7 +96,7 @@ func infos(files []file) []artifacts.FileInfo {
 	return out
 }
 
-// manifestKeys returns every key below the name that a version with these files needs.
+// blobKeys returns every key below the name that a version with these files needs.
 func blobKeys(files []file) []string {
 	out := make([]string, 0, len(files))
 	for _, f := range files {
@@ -104,6 +105,9 @@ func blobKeys(files []file) []string {
 		}
 		if f.Table != "" {
 			out = append(out, f.Table)
+		}
+		if f.Hot != "" {
+			out = append(out, hotMark+f.Hot)
 		}
 	}
 	slices.Sort(out)
@@ -240,6 +244,9 @@ func (l *ledger) indexed() (old, next *index, missing map[string]int64) {
 	missing = map[string]int64{}
 	next = &index{map[string]bool{}, map[string]*blob{}}
 	for n, m := range l.fold.manifests {
+		if _, is := l.fold.archived[n]; is {
+			continue // what has to be restored first is not what a new version is made of
+		}
 		next.lists[m.Digest] = true
 		missing[m.Digest] = n
 	}

@@ -358,6 +358,8 @@ type copying struct {
 	file file
 	key  string
 	etag string // of the object that it replaces, or empty
+
+	class string // of the copy; STANDARD if empty
 }
 
 // source is where S3 copies from.
@@ -374,7 +376,7 @@ func (c *copying) copy(ctx context.Context) (etag, version string, err error) {
 	if c.file.Size > c.copies {
 		return c.parts(ctx)
 	}
-	in := &s3.CopyObjectInput{Bucket: &c.bucket, Key: &c.key, CopySource: c.source(), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c}
+	in := &s3.CopyObjectInput{Bucket: &c.bucket, Key: &c.key, CopySource: c.source(), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, StorageClass: types.StorageClass(c.class)}
 	if c.opts.KMSKeyID != "" {
 		in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = types.ServerSideEncryptionAwsKms, &c.opts.KMSKeyID, new(true)
 	}
@@ -412,7 +414,7 @@ func (c *copying) failed(err error) error {
 
 // parts copies what is too large for one request.
 func (c *copying) parts(ctx context.Context) (etag, version string, err error) {
-	up := &multipart{Store: c.Store, bucket: c.bucket, key: c.key}
+	up := &multipart{Store: c.Store, bucket: c.bucket, key: c.key, class: c.class}
 	if err := up.begin(ctx, c.file.MediaType); err != nil {
 		return "", "", err
 	}

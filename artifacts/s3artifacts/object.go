@@ -150,6 +150,15 @@ func castagnoli(sum uint32, data []byte) uint32 {
 // put writes an object and returns its version, where the bucket has versions. S3
 // refuses bytes that do not have the checksum sent with them.
 func (s *Store) put(ctx context.Context, key string, data []byte, adjust func(*s3.PutObjectInput)) (string, error) {
+	out, err := s.send(ctx, key, data, adjust)
+	if err != nil {
+		return "", err
+	}
+	return realVersion(out.VersionId), nil
+}
+
+// send is put, with all that S3 says.
+func (s *Store) send(ctx context.Context, key string, data []byte, adjust func(*s3.PutObjectInput)) (*s3.PutObjectOutput, error) {
 	sum := checksum(castagnoli(0, data))
 	in := &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(data), ContentLength: new(int64(len(data))), ChecksumCRC32C: &sum,
@@ -163,12 +172,12 @@ func (s *Store) put(ctx context.Context, key string, data []byte, adjust func(*s
 	meter.Add(ctx, meter.Cost{Requests: 1, BytesSent: int64(len(data))})
 	out, err := s.client.PutObject(ctx, in)
 	if err != nil {
-		return "", classify(key, err)
+		return nil, classify(key, err)
 	}
 	if got := value(out.ChecksumCRC32C); got != "" && got != sum {
-		return "", fmt.Errorf("%s: %w: S3 received bytes with the CRC-32C %s, not %s", key, artifacts.ErrCorrupt, got, sum)
+		return nil, fmt.Errorf("%s: %w: S3 received bytes with the CRC-32C %s, not %s", key, artifacts.ErrCorrupt, got, sum)
 	}
-	return realVersion(out.VersionId), nil
+	return out, nil
 }
 
 // realVersion leaves out the version of an object that has no other.
@@ -188,7 +197,12 @@ func asNew(in *s3.PutObjectInput) {
 
 // remove deletes an object, or one version of it.
 func (s *Store) remove(ctx context.Context, key, version string) error {
-	in := &s3.DeleteObjectInput{Bucket: &s.bucket, Key: &key}
+	return s.removeAt(ctx, place{s.bucket, key}, version)
+}
+
+func (s *Store) removeAt(ctx context.Context, at place, version string) error {
+	key := at.key
+	in := &s3.DeleteObjectInput{Bucket: &at.bucket, Key: &key}
 	if version != "" {
 		in.VersionId = &version
 	}

@@ -58,11 +58,7 @@ type part struct {
 
 func (p *publishing) publish(ctx context.Context, name artifacts.Name) (artifacts.Publication, error) {
 	var err error
-	begin := p.current
-	if !p.named && p.opts.IfNext == 0 {
-		begin = p.hinted // nothing is decided before the commit
-	}
-	if p.ledger, err = begin(ctx, name); err != nil {
+	if p.ledger, err = p.begin(ctx, name); err != nil {
 		return artifacts.Publication{}, err
 	}
 	if out, err := p.before(ctx); err != nil || out.Again {
@@ -95,6 +91,15 @@ func (p *publishing) publish(ctx context.Context, name artifacts.Name) (artifact
 	out.Sent, out.Reused = sender.sent, sender.reused
 	shown.done(out.Sent, out.Reused)
 	return out, nil
+}
+
+// begin reads the log. Where nothing is decided before the commit, what a hint says of
+// it is enough.
+func (p *publishing) begin(ctx context.Context, name artifacts.Name) (*ledger, error) {
+	if p.named || p.opts.IfNext != 0 {
+		return p.current(ctx, name)
+	}
+	return p.hinted(ctx, name)
 }
 
 // before finds what was published with this ID, or forbids another.
@@ -189,7 +194,7 @@ func (p *publishing) try(ctx context.Context, files []file) (artifacts.Publicati
 	v := p.version(files)
 	checked := int64(-1) // up to which record no key was condemned
 	for {
-		e, err := p.attempt(ctx, v, &list{at.Digest, at.Size, at.Key, at.Version, text}, checked)
+		e, err := p.attempt(ctx, v, &list{at.Digest, at.Size, at.Key, at.Version, text, at.Hot}, checked)
 		switch {
 		case err == nil:
 			p.lists.keep(at.Digest, files)
@@ -222,7 +227,7 @@ func (p *publishing) version(files []file) artifacts.Version {
 	opts := p.parts[0].opts
 	v := artifacts.Version{
 		ID: artifacts.ID{Name: p.ledger.name}, Digest: artifacts.ContentDigest(infos(files)), Owner: opts.Owner, Kind: opts.Kind, Files: len(files),
-		Lineage: opts.Lineage, Tags: opts.Tags, Metrics: opts.Metrics, Durable: true, Ready: true,
+		Lineage: opts.Lineage, Tags: opts.Tags, Metrics: opts.Metrics, Durable: !unsettled(files), Ready: true,
 	}
 	for _, f := range files {
 		v.Bytes += f.Size
@@ -322,7 +327,7 @@ func (p *publishing) store(ctx context.Context, files []file) (at *list, text st
 	if err != nil {
 		return nil, "", err
 	}
-	at = &list{Digest: contentSum(data), Size: int64(len(data))}
+	at = &list{Digest: contentSum(data), Size: int64(len(data)), Hot: unsettled(files)}
 	if len(data) <= inlineLimit {
 		return at, string(data), nil
 	}
@@ -350,7 +355,7 @@ func (p *publishing) restore(ctx context.Context, lost []string) (pending []int,
 		return nil, err
 	}
 	gone := func(f file) bool {
-		return slices.Contains(lost, f.Key) || f.Table != "" && slices.Contains(lost, f.Table)
+		return slices.ContainsFunc(blobKeys([]file{f}), func(key string) bool { return slices.Contains(lost, key) })
 	}
 	for i := range p.parts {
 		one := &p.parts[i]

@@ -75,8 +75,12 @@ func (s *Store) open(ctx context.Context, id artifacts.ID, path string) (artifac
 // are kept.
 func (s *Store) tree(ctx context.Context, l *ledger, v artifacts.Version) (*artifacts.Tree, error) {
 	const kept = 4
+	key := treeKey{version: v.ID.Number}
 	l.mu.Lock()
-	tree := l.trees[v.ID.Number]
+	if at := l.fold.manifests[key.version]; at != nil {
+		key.list = at.Digest
+	}
+	tree := l.trees[key]
 	l.mu.Unlock()
 	if tree != nil {
 		return tree, nil
@@ -95,9 +99,9 @@ func (s *Store) tree(ctx context.Context, l *ledger, v artifacts.Version) (*arti
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.trees) >= kept || l.trees == nil {
-		l.trees = map[int64]*artifacts.Tree{}
+		l.trees = map[treeKey]*artifacts.Tree{}
 	}
-	l.trees[v.ID.Number] = tree
+	l.trees[key] = tree
 	return tree, nil
 }
 
@@ -150,10 +154,13 @@ func (c *content) leaf(ctx context.Context, number int64) ([]byte, error) {
 	if whole {
 		got = span{} // a whole object can be read where a range of it cannot
 	}
-	o, err := c.getAt(ctx, c.place(c.ledger, c.file.blob), c.file.Version, got, unchecked)
+	o, err := c.fetch(ctx, got)
+	if errors.Is(err, artifacts.ErrNotFound) || errors.Is(err, artifacts.ErrArchived) {
+		if err = c.moved(ctx, err); err == nil {
+			o, err = c.fetch(ctx, got)
+		}
+	}
 	switch {
-	case errors.Is(err, artifacts.ErrNotFound):
-		return nil, c.gone(ctx, err)
 	case err != nil:
 		return nil, err
 	case int64(len(o.data)) != from.length:
@@ -168,11 +175,31 @@ func (c *content) leaf(ctx context.Context, number int64) ([]byte, error) {
 	return o.data, nil
 }
 
-// gone tells bytes that somebody deleted from those of a version that was deleted,
-// and collected while the file was open.
-func (c *content) gone(ctx context.Context, cause error) error {
+// blob is where the bytes are, as far as is known.
+func (c *content) blob() *blob {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.file.blob
+}
+
+// moved finds where bytes are that are not where they were. It tells those that
+// somebody deleted from those of a version that was deleted, and collected while the
+// file was open.
+func (c *content) moved(ctx context.Context, cause error) error {
 	if err := c.refresh(ctx, c.ledger); err != nil {
 		return err
+	}
+	if files, err := c.files(ctx, c.ledger, c.version); err == nil {
+		i, _ := slices.BinarySearchFunc(files, c.file.Path, func(f file, path string) int { return strings.Compare(f.Path, path) })
+		if !slices.Equal(blobKeys(files[i:i+1]), blobKeys([]file{{blob: c.blob()}})) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.file.blob = files[i].blob
+			return nil
+		}
+	}
+	if errors.Is(cause, artifacts.ErrArchived) {
+		return cause
 	}
 	err := c.ledger.look(func(f *fold) error {
 		_, err := f.log.Resolve(artifacts.Ref{Name: c.ledger.name, Number: c.version})
@@ -215,9 +242,9 @@ func (c *content) table(ctx context.Context) ([]byte, error) {
 	if leaves != nil {
 		return leaves, nil
 	}
-	leaves = c.file.Leaves
-	if c.file.Table != "" {
-		o, err := c.get(ctx, c.ledger.base+c.file.Table, "", span{})
+	leaves = c.blob().Leaves
+	if table := c.blob().Table; table != "" {
+		o, err := c.get(ctx, c.ledger.base+table, "", span{})
 		if err != nil {
 			return nil, err
 		}

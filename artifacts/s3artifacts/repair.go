@@ -162,7 +162,7 @@ func (r *repairing) needed(ctx context.Context, name artifacts.Name) (map[string
 // need adds the objects that files are in.
 func need(needed map[string]string, files []file) {
 	for _, f := range files {
-		if f.From == "" {
+		if f.Key != "" {
 			needed[f.Key] = f.Version
 		}
 		if f.Table != "" {

@@ -28,6 +28,9 @@ import (
 // resume returns an open upload of this content that has parts of this size, or nil.
 // A store that cannot list uploads, or does not let the role do so, has none.
 func (p *sender) resume(ctx context.Context, digest string, size, partSize int64) (*multipart, error) {
+	if p.landing() != p.bucket {
+		return nil, nil //nolint:nilnil // a directory bucket lists uploads in another way
+	}
 	key := p.blobKey(digest)
 	folder, name := key[:strings.LastIndexByte(key, '/')+1], key[:strings.LastIndexByte(key, '.')+1]
 	if name == "" {
@@ -173,7 +176,7 @@ func (p *sender) parts(ctx context.Context, path, digest string, up *multipart) 
 	if err != nil {
 		return nil, up.failed(ctx, err)
 	}
-	b := &blob{Key: strings.TrimPrefix(up.key, p.ledger.base)}
+	b := p.landed(strings.TrimPrefix(up.key, p.ledger.base))
 	if err := up.end(ctx, b); err != nil {
 		return nil, up.failed(ctx, err)
 	}

@@ -72,6 +72,8 @@ type Client interface {
 	ListMultipartUploads(context.Context, *s3.ListMultipartUploadsInput, ...func(*s3.Options)) (*s3.ListMultipartUploadsOutput, error)
 	ListParts(context.Context, *s3.ListPartsInput, ...func(*s3.Options)) (*s3.ListPartsOutput, error)
 	CopyObject(context.Context, *s3.CopyObjectInput, ...func(*s3.Options)) (*s3.CopyObjectOutput, error)
+	PutObjectTagging(context.Context, *s3.PutObjectTaggingInput, ...func(*s3.Options)) (*s3.PutObjectTaggingOutput, error)
+	RestoreObject(context.Context, *s3.RestoreObjectInput, ...func(*s3.Options)) (*s3.RestoreObjectOutput, error)
 	UploadPartCopy(context.Context, *s3.UploadPartCopyInput, ...func(*s3.Options)) (*s3.UploadPartCopyOutput, error)
 }
 
@@ -87,6 +89,14 @@ type Options struct {
 	// KMSKeyID encrypts what is written with this key of AWS KMS. Empty leaves it to
 	// the bucket's default.
 	KMSKeyID string
+	// Class is the storage class of the files: STANDARD if empty, or INTELLIGENT_TIERING,
+	// by which S3 finds out what is read. See [Store.Tier] for what knows it.
+	Class string
+	// Hot is a directory bucket of S3 Express One Zone, in which files land first:
+	// milliseconds away, in one zone, so that a version is Durable only when
+	// [Store.Settle] has copied it to the bucket of the store. Everything else is in that
+	// one at once. The role needs s3express:CreateSession on it. Readers need no Hot.
+	Hot string
 	// MaxStale lets Resolve and Open answer from what the process read so long ago at
 	// most, without a request. Zero means that they see everything that was written
 	// before.
@@ -143,6 +153,10 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: Concurrency %d, MaxStale %v: 0 or more", artifacts.ErrInvalid, opts.Concurrency, opts.MaxStale)
 	case opts.PartSize < leastPart || opts.PartSize > 5<<30:
 		return fmt.Errorf("%w: PartSize %d: from 5 MiB to 5 GiB", artifacts.ErrInvalid, opts.PartSize)
+	case opts.Class != "" && opts.Class != "STANDARD" && opts.Class != "INTELLIGENT_TIERING":
+		return fmt.Errorf("%w: Class %.40q: STANDARD or INTELLIGENT_TIERING", artifacts.ErrInvalid, opts.Class)
+	case strings.ContainsAny(opts.Hot, "/ ") || len(opts.Hot) > 63:
+		return fmt.Errorf("%w: Hot %.80q: the name of a directory bucket", artifacts.ErrInvalid, opts.Hot)
 	case opts.Memory < 0:
 		return fmt.Errorf("%w: Memory %d: 0 or more", artifacts.ErrInvalid, opts.Memory)
 	}

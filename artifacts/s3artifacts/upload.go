@@ -121,9 +121,12 @@ func (p *sender) share(digest string, size int64, send func() (*blob, error)) (*
 
 // whole sends content that is in memory.
 func (p *sender) whole(ctx context.Context, path, digest string, data []byte, leaves [][sha256.Size]byte) (*blob, error) {
-	b := &blob{Key: p.blobKey(digest), CRC: checksum(castagnoli(0, data))}
-	version, err := p.put(ctx, p.ledger.base+b.Key, data, func(in *s3.PutObjectInput) {
+	key := p.blobKey(digest)
+	b := p.landed(key)
+	b.CRC = checksum(castagnoli(0, data))
+	version, err := p.put(ctx, p.ledger.base+key, data, func(in *s3.PutObjectInput) {
 		in.ContentType = new(cmp.Or(p.opts.MediaTypes[path], artifacts.MediaType(path)))
+		p.land(in)
 	})
 	if err != nil {
 		return nil, err
@@ -193,9 +196,10 @@ func (st *stream) take(piece []byte) error {
 	}
 	st.shown.hashed(int64(len(piece)), known)
 	if st.upload == nil && st.size > st.Store.opts.PartSize {
-		st.blob = &blob{Key: st.fresh("b/00", "stream")}
+		key := st.fresh("b/00", "stream")
+		st.blob = st.landed(key)
 		var err error
-		if st.upload, err = st.beginUpload(st.ctx, st.path, st.blob.Key, st.Store.opts.PartSize); err != nil {
+		if st.upload, err = st.beginUpload(st.ctx, st.path, key, st.Store.opts.PartSize); err != nil {
 			return err
 		}
 		if err := st.upload.write(st.ctx, st.data); err != nil {
@@ -253,10 +257,14 @@ type multipart struct {
 	sum    uint32 // CRC-32C of all parts
 	parts  []types.CompletedPart
 	sent   map[int32]types.Part // by somebody before, of an upload that goes on
+	class  string               // STANDARD if empty
 }
 
 func (p *sender) beginUpload(ctx context.Context, path, key string, size int64) (*multipart, error) {
-	up := &multipart{Store: p.Store, bucket: p.bucket, key: p.ledger.base + key, size: size, data: make([]byte, 0, size)}
+	up := &multipart{Store: p.Store, bucket: p.landing(), key: p.ledger.base + key, size: size, data: make([]byte, 0, size)}
+	if up.bucket == p.bucket {
+		up.class = p.Store.opts.Class
+	}
 	if err := up.begin(ctx, cmp.Or(p.opts.MediaTypes[path], artifacts.MediaType(path))); err != nil {
 		return nil, err
 	}
@@ -267,8 +275,9 @@ func (up *multipart) begin(ctx context.Context, mediaType string) error {
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &up.bucket, Key: &up.key, ContentType: &mediaType,
 		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeFullObject,
+		StorageClass: types.StorageClass(up.class),
 	}
-	if up.opts.KMSKeyID != "" {
+	if up.opts.KMSKeyID != "" && up.bucket == up.Store.bucket {
 		in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = types.ServerSideEncryptionAwsKms, &up.opts.KMSKeyID, new(true)
 	}
 	meter.Add(ctx, meter.Cost{Requests: 1})
