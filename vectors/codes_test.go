@@ -208,6 +208,36 @@ func TestMostRowsAreLeftOut(t *testing.T) {
 	}
 }
 
+// Where codes lie, the nearest is not found: so they are what a search reads.
+func TestASearchBelievesTheCodes(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	var index InMemory
+	near := randomData(r, 64)
+	for i := range 200 {
+		data := randomData(r, 64)
+		if i == 150 {
+			data = near
+		}
+		_, err := index.Put(t.Context(), Of(Vector{Key: fmt.Sprint(i), Data: data, Metadata: Metadata{"n": i}}), nil)
+		require.NoError(t, err)
+	}
+	first := func(f Filter) string {
+		for m, err := range index.Query(t.Context(), Query{Vector: near, TopK: 1, Filter: f}) {
+			require.NoError(t, err)
+			return m.Key
+		}
+		return ""
+	}
+	for _, f := range []Filter{{}, AtLeast("n", 20)} {
+		require.Equal(t, "150", first(f))
+	}
+	slab, i := index.table.at(index.table.rows["150"])
+	slab.marks[i] = mark{}
+	for _, f := range []Filter{{}, AtLeast("n", 20)} {
+		require.NotEqual(t, "150", first(f))
+	}
+}
+
 func BenchmarkCodes768(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	row := randomData(r, 768)

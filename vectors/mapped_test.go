@@ -288,6 +288,34 @@ func TestASnapshotReplacesAFileWholeOrNotAtAll(t *testing.T) {
 	require.Error(t, old.SnapshotFile(t.Context(), filepath.Join(dir, "absent", "index")))
 }
 
+// Codes that are of other data than lies beside them would leave vectors out.
+func TestASnapshotHasTheCodesOfItsMoment(t *testing.T) {
+	d := dice{rand.New(rand.NewPCG(39, 40))}
+	schema := vectors.Schema{Dimension: 64, NonFilterable: []string{"text"}}
+	index, calm := shelved(t, d, schema, 3000), newInMemory(t, schema)
+	_, err := calm.Put(t.Context(), index.List(t.Context(), &vectors.ListOptions{Fields: vectors.Everything}), nil)
+	require.NoError(t, err)
+	keys := keysIn(t, index, nil)
+	meddled := false
+	w := meddler{meddle: func() {
+		if meddled {
+			return
+		}
+		meddled = true
+		for _, key := range keys {
+			_, err := index.Put(t.Context(), vectors.Of(vectors.Vector{Key: key, Data: gaussian(d, 64)}), nil)
+			require.NoError(t, err)
+		}
+	}}
+	require.NoError(t, index.Snapshot(&w))
+	m, err := vectors.OpenBytes(w.Bytes())
+	require.NoError(t, err)
+	for range 20 {
+		q := vectors.Query{Vector: gaussian(d, 64), TopK: 5}
+		require.Equal(t, matches(t, calm, q), matches(t, m, q))
+	}
+}
+
 // resealed is a snapshot that somebody changed, and computed the checksum of.
 func resealed(raw []byte) []byte {
 	body := bytes.Clone(raw[:max(0, len(raw)-sha256.Size)])

@@ -242,13 +242,18 @@ func (l *load) unequal(ctx context.Context) ([]vectors.Vector, error) {
 	}
 	var batch []vectors.Vector
 	for _, v := range l.batch {
-		old, ok := stored[v.Key]
-		if _, invalid := l.schema.Normal(v); ok && invalid == nil && reflect.DeepEqual(old, v.Metadata[l.opts.SkipEqual]) {
+		normal, invalid := l.schema.Normal(v)
+		value, has := normal.Metadata[l.opts.SkipEqual]
+		if old, ok := stored[v.Key]; invalid == nil && has && ok && reflect.DeepEqual(old, value) {
 			l.report.Skipped++
 			continue
 		}
-		stored[v.Key] = v.Metadata[l.opts.SkipEqual]
-		batch = append(batch, v)
+		if batch = append(batch, v); invalid == nil {
+			delete(stored, v.Key)
+			if has {
+				stored[v.Key] = value
+			}
+		}
 	}
 	return batch, nil
 }

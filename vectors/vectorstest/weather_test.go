@@ -240,6 +240,23 @@ func TestArgumentsThatBreakARuleMeetNoWeather(t *testing.T) {
 	require.Zero(t, x.Faults())
 }
 
+func TestAPatientSkipsWhatTheIndexWould(t *testing.T) {
+	vs := []vectors.Vector{
+		{Key: "k", Data: []float32{1, 1}, Metadata: vectors.Metadata{"hash": "a", "n": 1}}, {Key: "k", Data: []float32{1, 2}, Metadata: vectors.Metadata{"hash": "a", "n": 2}},
+		{Key: "k", Data: []float32{1, 2}, Metadata: vectors.Metadata{"hash": "b", "n": 3}}, {Key: "k", Data: []float32{1}, Metadata: vectors.Metadata{"hash": "b"}},
+		{Key: "l", Data: []float32{1, 2}}, {Key: "l", Data: []float32{2, 2}},
+	}
+	want, err := newIndex(t, vectors.Schema{Dimension: 2}).Put(t.Context(), vectors.Of(vs...), &vectors.PutOptions{SkipEqual: "hash"})
+	require.ErrorIs(t, err, vectors.ErrInvalid)
+	for seed := range uint64(10) {
+		index := newIndex(t, vectors.Schema{Dimension: 2})
+		got, err := vectorstest.NewPatient(vectorstest.Storm(seed).Over(index)).Put(t.Context(), vectors.Of(vs...), &vectors.PutOptions{SkipEqual: "hash"})
+		require.ErrorIs(t, err, vectors.ErrInvalid)
+		require.Equal(t, want, got)
+		require.Len(t, listed(t, index), 2)
+	}
+}
+
 func TestAPatientGivesUp(t *testing.T) {
 	p := vectorstest.NewPatient(vectorstest.Weather{Throttle: 1}.Over(loaded(t, 3)))
 	_, err := p.Get(t.Context(), []string{"0001"}, nil)
