@@ -1,6 +1,7 @@
 package dynamomemory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -165,8 +166,11 @@ func (d *draft) sharedWrites() (all []write, err error) {
 
 func (d *draft) notesWrite(id string, n memory.Notes) write {
 	w := write{pk: d.pk, sk: skNotes + id}
-	if !n.IsZero() {
+	if !n.IsZero() || d.opts.NoTransactions {
 		w.put = d.notesItem(d.place, id, n)
+	}
+	if d.opts.NoTransactions {
+		w.put[attrMoved] = str(d.id) // also where they are removed, so that no journal brings them back
 	}
 	return w
 }
@@ -183,7 +187,10 @@ func (d *draft) headWrite() write {
 		when := d.unchanged(e, d.old)
 		return write{pk: d.pk, sk: skHead, put: it, when: when, e: e}
 	}
-	h.version, h.moved = d.old.version+1, d.id
+	h.moved = d.id
+	if !d.onlyNotes() {
+		h.version = d.old.version + 1
+	}
 	e.put(attrVersion, num(h.version))
 	e.put(attrMoved, str(h.moved))
 	if h.title != d.old.title {
@@ -246,19 +253,24 @@ func (d *draft) foldWrite() (write, error) {
 // that DynamoDB takes; more are cut into chunks before it.
 const mostTransaction = 2 << 20
 
-func (d *draft) recordWrites(ctx context.Context) (all []write, drop []item, err error) {
+// dirtyRecords returns the records that have changed, and how large a body may be that is
+// not cut into chunks.
+func (d *draft) dirtyRecords() (dirty []*editing, most int) {
 	size := 0
-	var dirty []*editing
 	for _, id := range slices.Sorted(maps.Keys(d.records)) {
 		if r := d.records[id]; r.dirty && d.removed[id] == nil {
 			dirty = append(dirty, r)
 			size += min(r.Size(), largest)
 		}
 	}
-	most := largest
-	if size > mostTransaction {
-		most = 8 << 10
+	if size > mostTransaction || d.opts.NoTransactions && size > mostJournal/2 {
+		return dirty, 8 << 10 // 25 of them fit into either
 	}
+	return dirty, largest
+}
+
+func (d *draft) recordWrites(ctx context.Context) (all []write, drop []item, err error) {
+	dirty, most := d.dirtyRecords()
 	for _, r := range dirty {
 		b, err := d.sealBody(d.place, r.id, r.body, d.key, most)
 		if err != nil {
@@ -282,6 +294,23 @@ func (d *draft) recordWrites(ctx context.Context) (all []write, drop []item, err
 
 // carryOut makes the writes. errAgain says that somebody else was faster.
 func (d *draft) carryOut(ctx context.Context, writes []write) error {
+	if len(writes) == 1 || !d.opts.NoTransactions {
+		return d.write(ctx, writes)
+	}
+	j, err := d.note(writes)
+	if err != nil {
+		return err
+	}
+	if err := d.write(ctx, writes[:1]); err != nil {
+		return err
+	}
+	done := *d.head
+	done.journal = j
+	return d.perform(ctx, d.place, &done)
+}
+
+// write makes the writes, several in one transaction.
+func (d *draft) write(ctx context.Context, writes []write) error {
 	var err error
 	if len(writes) == 1 {
 		err = d.single(ctx, writes[0])
@@ -380,31 +409,43 @@ func (d *draft) annotateAll(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d.head = decodeHead(items[headName])
-	if d.head == nil {
-		if err := d.headless(ctx, d.place); err != nil {
-			return "", err
-		}
-	} else if !d.head.live(d.now) {
-		return "", memory.ErrNotFound
-	}
-	for _, n := range names[1:] {
-		id := n.sk[len(skRecord):]
-		if it := items[n]; it == nil || getString(it, attrKind) != "" || !d.head.shows(id) || d.expired(it, d.now) {
-			return "", notThere(id)
-		}
+	if err := d.annotates(ctx, items, names); err != nil {
+		return "", err
 	}
 	var writes []write
-	for id, n := range d.notes {
-		writes = append(writes, d.notesWrite(id, n))
-	}
 	if d.id, err = d.next(); err != nil {
 		return "", err
+	}
+	for id, n := range d.notes {
+		writes = append(writes, d.notesWrite(id, n))
 	}
 	if err := d.carryOut(ctx, writes); err != nil {
 		return "", err
 	}
 	return d.id, d.sweepNotes(ctx)
+}
+
+// annotates makes sure of the session, whose head is the first of names, and of its
+// records.
+func (d *draft) annotates(ctx context.Context, items map[name]item, names []name) error {
+	d.head = decodeHead(items[names[0]])
+	if again, err := d.settle(ctx, d.place, d.head); again || err != nil {
+		return cmp.Or(err, errAgain)
+	}
+	if d.head == nil {
+		if err := d.headless(ctx, d.place); err != nil {
+			return err
+		}
+	} else if !d.head.live(d.now) {
+		return memory.ErrNotFound
+	}
+	for _, n := range names[1:] {
+		id := n.sk[len(skRecord):]
+		if it := items[n]; it == nil || getString(it, attrKind) != "" || !d.head.shows(id) || d.expired(it, d.now) {
+			return notThere(id)
+		}
+	}
+	return nil
 }
 
 // sweepNotes removes notes whose session was removed before they were written, where

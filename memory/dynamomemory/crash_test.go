@@ -357,13 +357,21 @@ func operations() []operation {
 
 // Every operation of several writes is killed at each of them, before and after.
 // Then another process looks, repeats the call, and looks again.
-func TestCrashes(t *testing.T) {
+func TestCrashes(t *testing.T) { crashes(t, nil) }
+
+// Without transactions there are more writes to be killed at.
+func TestCrashesWithoutTransactions(t *testing.T) {
+	crashes(t, &dynamomemory.Options{NoTransactions: true})
+}
+
+func crashes(t *testing.T, opts *dynamomemory.Options) {
+	t.Helper()
 	for _, op := range operations() {
 		t.Run(op.name, func(t *testing.T) {
 			points := 0
 			for done := false; !done; points++ {
 				for _, after := range []bool{false, true} {
-					done = crash(t, op, int64(points+1), after)
+					done = crash(t, op, opts, int64(points+1), after)
 				}
 			}
 			require.Greater(t, points, 2, "an operation of one write is no test")
@@ -373,14 +381,17 @@ func TestCrashes(t *testing.T) {
 }
 
 // crash returns whether the operation came to its end before it was to be killed.
-func crash(t *testing.T, op operation, at int64, after bool) bool {
+func crash(t *testing.T, op operation, opts *dynamomemory.Options, at int64, after bool) bool {
 	t.Helper()
 	fake := newFake(t)
+	if opts != nil && opts.NoTransactions {
+		refuseTransactions(fake)
+	}
 	if op.before != nil {
-		op.before(t, open(t, fake, nil))
+		op.before(t, open(t, fake, opts))
 	}
 	v := &victim{fake: fake, at: at, after: after}
-	err := op.do(v.store(t, nil))
+	err := op.do(v.store(t, opts))
 	finished := v.seen.Load() < at
 	if finished {
 		require.NoError(t, err)
@@ -388,15 +399,15 @@ func crash(t *testing.T, op operation, at int64, after bool) bool {
 		require.Error(t, err)
 	}
 	if op.always != nil {
-		op.always(t, open(t, fake, nil))
+		op.always(t, open(t, fake, opts))
 	}
 	again := op.again
 	if again == nil {
 		again = op.do
 	}
-	require.NoError(t, again(open(t, fake, nil)), "the same call again after write %d, %t", at, after)
+	require.NoError(t, again(open(t, fake, opts)), "the same call again after write %d, %t", at, after)
 	if op.after != nil {
-		op.after(t, open(t, fake, nil))
+		op.after(t, open(t, fake, opts))
 	}
 	return finished
 }

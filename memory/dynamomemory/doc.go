@@ -48,6 +48,9 @@
 //	set session state: read, then a transaction         2           4        1
 //	set user or app state: read, write                  2           1        1
 //
+// Where a table refuses transactions, see Options.NoTransactions, an Update of several
+// items writes the head, then each of the others, and the head again.
+//
 // A Rewind is an Update of the head, and then a write for each record that goes; a
 // Fork a write for each record that it copies.
 //

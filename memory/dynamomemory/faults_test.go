@@ -23,7 +23,14 @@ import (
 
 // The answer to each write in turn is lost. The AWS client asks again and meets its
 // own first work, which must look to the caller as if nothing had happened.
-func TestALostAnswerIsNoError(t *testing.T) {
+func TestALostAnswerIsNoError(t *testing.T) { losesAnswers(t, nil) }
+
+func TestALostAnswerIsNoErrorWithoutTransactions(t *testing.T) {
+	losesAnswers(t, &dynamomemory.Options{NoTransactions: true})
+}
+
+func losesAnswers(t *testing.T, opts *dynamomemory.Options) {
+	t.Helper()
 	for _, op := range operations() {
 		t.Run(op.name, func(t *testing.T) {
 			for n := 1; ; n++ {
@@ -31,9 +38,9 @@ func TestALostAnswerIsNoError(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					fake := newFake(t)
 					if op.before != nil {
-						op.before(t, open(t, fake, nil))
+						op.before(t, open(t, fake, opts))
 					}
-					store := open(t, fake, nil)
+					store := open(t, fake, opts)
 					seen := 0
 					fake.Intercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 						if !writes(r) {
@@ -50,10 +57,10 @@ func TestALostAnswerIsNoError(t *testing.T) {
 					require.NoError(t, op.do(store), "the answer to write %d was lost", n)
 					fake.Intercept(nil)
 					if op.always != nil {
-						op.always(t, open(t, fake, nil))
+						op.always(t, open(t, fake, opts))
 					}
 					if op.after != nil && op.again == nil {
-						op.after(t, open(t, fake, nil))
+						op.after(t, open(t, fake, opts))
 					}
 				})
 				if lost == 0 {

@@ -28,6 +28,7 @@ type head struct {
 	rewinding       bool
 	wrapped         []byte
 	edited          int64 // version of the last change to records
+	journal         *journal
 	beside          int64 // until when, at least, DynamoDB keeps state and gist
 }
 
@@ -43,7 +44,7 @@ func decodeHead(it item) *head {
 		deleted: getString(it, attrDeleted), fork: getString(it, attrFork), origin: getString(it, attrOrigin),
 		rewound: getString(it, attrRewound), until: getString(it, attrUntil), wrapped: getBytes(it, attrKey), beside: getInt(it, attrBeside), edited: getInt(it, attrEdited),
 	}
-	h.rewinding = h.until != ""
+	h.rewinding, h.journal = h.until != "", decodeJournal(it)
 	return h
 }
 

@@ -35,41 +35,43 @@ const (
 
 // The attributes that are not named by Schema.
 const (
-	attrSchema   = "v"
-	attrBody     = "b"
-	attrHow      = "c"  // name of the compressor
-	attrSealed   = "x"  // the body is encrypted
-	attrChunks   = "ch" // number of chunks that hold the body
-	attrChunkOf  = "cg" // generation of these chunks
-	attrBlob     = "bl" // name of the blob that holds the body
-	attrNonce    = "n"
-	attrKind     = "k" // of a tombstone
-	attrID       = "i"
-	attrVersion  = "ver"
-	attrCreated  = "cr"
-	attrActive   = "act"
-	attrTitle    = "ti"
-	attrLabels   = "la"
-	attrParent   = "ps"
-	attrUpTo     = "pu"
-	attrIdle     = "idle"
-	attrKeep     = "kp"
-	attrKeepTTL  = "kpx"
-	attrEpoch    = "ep"
-	attrFloor    = "fl"
-	attrMoved    = "m" // id of the last change
-	attrDeleted  = "del"
-	attrFork     = "fk"
-	attrOrigin   = "fo" // of what a fork copies: the state of its parent
-	attrRewound  = "rf" // and up to
-	attrUntil    = "rt"
-	attrKey      = "wk"
-	attrNames    = "kk" // parts of the key, where one is too long for the key
-	attrEdited   = "ev"
-	attrBeside   = "bx"
-	attrIntent   = "in"
-	attrLanguage = "lg"
-	attrModel    = "mo"
+	attrSchema    = "v"
+	attrBody      = "b"
+	attrHow       = "c"  // name of the compressor
+	attrSealed    = "x"  // the body is encrypted
+	attrChunks    = "ch" // number of chunks that hold the body
+	attrChunkOf   = "cg" // generation of these chunks
+	attrBlob      = "bl" // name of the blob that holds the body
+	attrNonce     = "n"
+	attrKind      = "k" // of a tombstone
+	attrID        = "i"
+	attrVersion   = "ver"
+	attrCreated   = "cr"
+	attrActive    = "act"
+	attrTitle     = "ti"
+	attrLabels    = "la"
+	attrParent    = "ps"
+	attrUpTo      = "pu"
+	attrIdle      = "idle"
+	attrKeep      = "kp"
+	attrKeepTTL   = "kpx"
+	attrEpoch     = "ep"
+	attrFloor     = "fl"
+	attrMoved     = "m" // id of the last change
+	attrDeleted   = "del"
+	attrFork      = "fk"
+	attrJournal   = "jn"
+	attrJournalID = "ji"
+	attrOrigin    = "fo" // of what a fork copies: the state of its parent
+	attrRewound   = "rf" // and up to
+	attrUntil     = "rt"
+	attrKey       = "wk"
+	attrNames     = "kk" // parts of the key, where one is too long for the key
+	attrEdited    = "ev"
+	attrBeside    = "bx"
+	attrIntent    = "in"
+	attrLanguage  = "lg"
+	attrModel     = "mo"
 
 	statePrefix = "s:" // and a key of a state of a user or an app
 )
@@ -78,7 +80,7 @@ func ownAttributes() []string {
 	return []string{
 		attrSchema, attrBody, attrHow, attrSealed, attrChunks, attrChunkOf, attrBlob, attrNonce, attrKind, attrID, attrVersion,
 		attrCreated, attrActive, attrTitle, attrLabels, attrParent, attrUpTo, attrIdle, attrKeep, attrKeepTTL, attrEpoch, attrFloor,
-		attrMoved, attrDeleted, attrFork, attrOrigin, attrRewound, attrUntil, attrKey, attrNames, attrEdited, attrBeside, attrIntent, attrLanguage, attrModel,
+		attrMoved, attrDeleted, attrFork, attrOrigin, attrJournal, attrJournalID, attrRewound, attrUntil, attrKey, attrNames, attrEdited, attrBeside, attrIntent, attrLanguage, attrModel,
 	}
 }
 

@@ -150,9 +150,23 @@ type view struct {
 	from    string    // the place that it was seen in
 }
 
-// read reads at least one record more than the window may have, so that it is known
-// what comes before.
+// read is readOnce, again where it has met an Update that was not done.
 func (s *Store) read(ctx context.Context, p place, opts memory.WindowOptions) (*view, error) {
+	for try := range tries {
+		v, err := s.readOnce(ctx, p, opts)
+		if !errors.Is(err, errAgain) {
+			return v, err
+		}
+		if err := wait(ctx, try/4); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: the session is changed by others all the time", memory.ErrThrottled)
+}
+
+// readOnce reads at least one record more than the window may have, so that it is known
+// what comes before.
+func (s *Store) readOnce(ctx context.Context, p place, opts memory.WindowOptions) (*view, error) {
 	want := max(0, opts.Last)
 	if want < math.MaxInt {
 		want++
@@ -229,7 +243,13 @@ func (v *view) begin(ctx context.Context, items []item) ([]item, error) {
 	if !v.head.live(v.now) {
 		return nil, memory.ErrNotFound
 	}
-	var err error
+	again, err := v.settle(ctx, v.place, v.head)
+	if again {
+		err = errAgain
+	}
+	if err != nil {
+		return nil, err
+	}
 	if v.key, err = v.dataKey(ctx, v.place, v.head); err != nil {
 		return nil, err
 	}

@@ -88,6 +88,11 @@ func (s *Store) glance(ctx context.Context, p place) (*view, error) {
 	if !v.head.live(v.now) {
 		return nil, nil //nolint:nilnil // no session
 	}
+	if again, err := s.settle(ctx, p, v.head); err != nil {
+		return nil, err
+	} else if again {
+		return s.glance(ctx, p)
+	}
 	v.key, err = s.dataKey(ctx, p, v.head)
 	return v, err
 }

@@ -61,6 +61,8 @@ type fold struct {
 	upTo  string
 	epoch string
 	moved string
+
+	journal string // the last one that was carried out
 }
 
 func (f *fold) encode() []byte {
@@ -78,7 +80,7 @@ func (f *fold) encode() []byte {
 }
 
 func (s *Store) decodeFold(p place, it item, key []byte) (*fold, error) {
-	f := &fold{cells: cells{}, upTo: getString(it, attrUpTo), epoch: getString(it, attrEpoch), moved: getString(it, attrMoved)}
+	f := &fold{cells: cells{}, upTo: getString(it, attrUpTo), epoch: getString(it, attrEpoch), moved: getString(it, attrMoved), journal: getString(it, attrJournalID)}
 	data := getBytes(it, attrBody)
 	if len(data) == 0 {
 		return f, nil
@@ -87,9 +89,14 @@ func (s *Store) decodeFold(p place, it item, key []byte) (*fold, error) {
 	if err != nil {
 		return nil, err
 	}
+	return f, f.decode(raw)
+}
+
+// decode is the inverse of encode.
+func (f *fold) decode(raw []byte) error {
 	d := &decoder{data: raw}
 	if v := d.byte(); v != bodyVersion {
-		return nil, fmt.Errorf("%w: a state of version %d: this version of the library reads %d", memory.ErrCorrupt, v, bodyVersion)
+		return fmt.Errorf("%w: a state of version %d: this version of the library reads %d", memory.ErrCorrupt, v, bodyVersion)
 	}
 	for range d.count() {
 		k := d.string()
@@ -97,13 +104,15 @@ func (s *Store) decodeFold(p place, it item, key []byte) (*fold, error) {
 		c.v = d.any(0)
 		f.cells[k] = c
 	}
-	return f, d.end()
+	return d.end()
 }
 
 func (s *Store) foldItem(p place, f *fold, key []byte, end time.Time) (item, error) {
 	it := merged(s.key(p.pk, skState), item{attrSchema: num(schemaVersion), attrEpoch: str(f.epoch), attrMoved: str(f.moved)})
-	if f.upTo != "" {
-		it[attrUpTo] = str(f.upTo)
+	for attr, id := range map[string]string{attrUpTo: f.upTo, attrJournalID: f.journal} {
+		if id != "" {
+			it[attr] = str(id)
+		}
 	}
 	if len(f.cells) > 0 {
 		data, attrs, err := s.seal(f.encode(), key, p.pk, skState)

@@ -38,6 +38,12 @@ type Options struct {
 	// session that is not there is ErrBehind for a minute after the bookmark, and
 	// ErrNotFound then. Set it for the Stores of all Regions.
 	Replica bool
+	// NoTransactions is for tables that refuse them: global tables with strong
+	// consistency. An Update of several items then keeps what it is to write in the
+	// head of the session, in at most 300 KB, and carries it out from there; whoever
+	// reads the session next goes on with it where its process has died. The states of
+	// user and app are changed last, and seen by readers of other sessions then.
+	NoTransactions bool
 	// Compressor makes bodies smaller; nil means DEFLATE. What the default one has
 	// written can be read with any other.
 	Compressor Compressor

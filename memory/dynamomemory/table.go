@@ -86,7 +86,8 @@ const (
 	// writer of an item wins.
 	Eventual Consistency = iota
 	// Strong replicates before a write returns. Such a table has neither local
-	// indexes nor expiry nor transactions: set NoLSI and NoTTL.
+	// indexes nor expiry nor transactions: set NoLSI and NoTTL, and NoLSI and
+	// NoTransactions of Options.
 	Strong
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -83,6 +84,7 @@ type draft struct {
 
 	fold               *fold
 	foldMoved          string // "" where there is no item
+	foldWas            cells  // as it was read
 	foldWhole, foldNew bool   // records are folded; it has changed
 	sized              bool   // by SetState
 
@@ -121,7 +123,7 @@ func (d *draft) reset() {
 
 func (d *draft) attempt(ctx context.Context) (string, error) {
 	d.reset()
-	if d.onlyNotes() {
+	if d.onlyNotes() && (len(d.changes) == 1 || !d.opts.NoTransactions) {
 		return d.annotateAll(ctx)
 	}
 	switch d.changes[0].(type) {
@@ -231,6 +233,11 @@ func (d *draft) load(ctx context.Context) error {
 		return errAgain
 	case !d.old.live(d.now):
 		return memory.ErrNotFound
+	case d.old.journal != nil:
+		if err := d.perform(ctx, d.place, d.old); err != nil {
+			return err
+		}
+		return errAgain
 	case d.old.rewinding:
 		if err := d.finishRewind(ctx, d.place, d.old, nil); err != nil {
 			return err
@@ -268,10 +275,10 @@ func (d *draft) loadState(it item) error {
 	if d.fold, err = d.decodeFold(d.place, it, d.key); err != nil {
 		return err
 	}
-	d.foldMoved = d.fold.moved
+	d.foldMoved, d.foldWas = d.fold.moved, maps.Clone(d.fold.cells)
 	d.observe(d.foldMoved)
 	if d.fold.epoch != d.old.epoch {
-		d.fold = &fold{cells: cells{}}
+		d.fold, d.foldWas = &fold{cells: cells{}}, nil
 	}
 	return nil
 }

@@ -342,7 +342,11 @@ func (s *Store) transact(ctx context.Context, items []types.TransactWriteItem) e
 	out, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items, ReturnConsumedCapacity: total})
 	if err != nil {
 		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
-		return s.fault(ctx, err)
+		_, canceled := errors.AsType[*types.TransactionCanceledException](err)
+		if err = s.fault(ctx, err); errors.Is(err, memory.ErrInvalid) && !canceled {
+			err = fmt.Errorf("a transaction (where the table refuses them, set NoTransactions): %w", err)
+		}
+		return err
 	}
 	s.account(ctx, out.ResultMetadata, wrote(out.ConsumedCapacity...), nil)
 	return nil
