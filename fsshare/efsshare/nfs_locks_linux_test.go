@@ -2,6 +2,8 @@ package efsshare_test
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -280,6 +282,8 @@ func TestHelperProcess(t *testing.T) {
 	}
 	n, err := strconv.Atoi(os.Getenv("EFS_DO"))
 	require.NoError(t, err)
+	hold, err := time.ParseDuration(cmp.Or(os.Getenv("EFS_HOLD"), "1ms"))
+	require.NoError(t, err)
 	for range n {
 		l, err := share.Acquire(t.Context(), "lock", nil)
 		if errors.Is(err, fsshare.ErrLost) || errors.Is(err, fsshare.ErrHung) {
@@ -287,17 +291,22 @@ func TestHelperProcess(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err)
-		other, err := inside.enter()
-		require.NoError(t, err)
+		other := int32(0)
+		if inside.f != nil {
+			other, err = inside.enter()
+			require.NoError(t, err)
+		}
 		if other != 0 && l.Context().Err() == nil {
 			fmt.Println("overlap", other)
 		}
-		select {
-		case <-time.After(time.Millisecond):
-		case <-l.Context().Done():
+		wait(l.Context(), hold)
+		if os.Getenv("EFS_STEADY") != "" && !steady(t, share, l) {
+			fmt.Println("stale")
 		}
 		err = l.Commit(l.Context(), strconv.AppendUint(nil, l.Token(), 10))
-		require.NoError(t, inside.leave())
+		if inside.f != nil {
+			require.NoError(t, inside.leave())
+		}
 		if err = errors.Join(err, l.Unlock()); err != nil {
 			require.ErrorIs(t, err, fsshare.ErrLost)
 			fmt.Println("lost")
@@ -307,12 +316,36 @@ func TestHelperProcess(t *testing.T) {
 	}
 }
 
+// steady reports whether nobody committed or took the lock for a moment in which it
+// was held.
+func steady(t *testing.T, share *efsshare.Share, l *efsshare.Lock) bool {
+	t.Helper()
+	look := func() (fsshare.Status, bool) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		status, err := share.Inspect(ctx, "lock")
+		return status, err == nil
+	}
+	before, ok := look()
+	if !ok {
+		return true // nothing is known
+	}
+	wait(l.Context(), 5*time.Millisecond)
+	after, ok := look()
+	// A holder that was frozen has seen it all when it finds out.
+	if !ok || l.Check(t.Context()) != nil {
+		return true
+	}
+	return before.Token == l.Token() && after.Token == l.Token() && bytes.Equal(before.Data, after.Data)
+}
+
 // tally counts what helper processes print.
 type tally struct {
 	mu       sync.Mutex
 	tokens   map[string]int
 	lost     int
 	overlaps int
+	stale    int
 	killed   map[string]bool // the numbers of processes
 }
 
@@ -333,6 +366,8 @@ func (c *tally) read(lines *bufio.Scanner) {
 			c.tokens[text]++
 		case text == "lost":
 			c.lost++
+		case text == "stale":
+			c.stale++
 		case strings.HasPrefix(text, "overlap ") && !c.killed[strings.TrimPrefix(text, "overlap ")]:
 			c.overlaps++
 		}

@@ -37,11 +37,27 @@ func Clients(tb testing.TB) []Client {
 				tb.Error(err)
 			}
 		}
+		// The next test meets clients that have found their server again.
+		for _, c := range clients {
+			if err := c.await(); err != nil {
+				tb.Error(err)
+			}
+		}
 		if err := empty(dir); err != nil {
 			tb.Error(err)
 		}
 	})
 	return clients
+}
+
+func (c Client) await() error {
+	const patience, rest = 60 * time.Second, 50 * time.Millisecond
+	for start := time.Now(); ; <-time.After(rest) {
+		_, err := os.ReadDir(c.Dir)
+		if err == nil || time.Since(start) > patience {
+			return err
+		}
+	}
 }
 
 // newFolder makes a folder for everyone, with a name of its own.

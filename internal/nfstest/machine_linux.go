@@ -76,3 +76,6 @@ func (p Program) Say(line string) error {
 	_, err := io.WriteString(p.in, line+"\n")
 	return err
 }
+
+// Close closes the connection to the program.
+func (p Program) Close() error { return p.in.Close() }

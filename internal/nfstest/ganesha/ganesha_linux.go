@@ -1,6 +1,7 @@
 package ganesha
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,9 @@ type Server struct {
 	Squash bool   // root of a client is nobody here
 	Lease  time.Duration
 	Grace  time.Duration
+
+	// OnThread calls a function on a thread that ends with it.
+	OnThread func(func() error) error
 
 	process *exec.Cmd
 	resumed time.Time
@@ -48,24 +52,49 @@ func (s *Server) Start(forgetful bool) error {
 	s.process = exec.Command(filepath.Join(s.Folder, program), "-F", "-f", config, "-L", s.log(), "-p", filepath.Join(s.State, "pid"), "-N", "NIV_EVENT")
 	s.process.Env = []string{"LD_LIBRARY_PATH=" + libraries("usr/lib/ganesha", "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")}
 	s.process.Dir = s.State
-	if err := s.process.Start(); err != nil {
+	if err := os.Rename(s.log(), s.log()+".old"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := s.OnThread(s.startApart); err != nil {
 		return err
 	}
 	s.resumed = time.Now()
 	return s.await()
 }
 
+// startApart starts the server where it has a /tmp to write to: without one, it
+// takes the kernel for one that has no locks of open files, and does without.
+func (s *Server) startApart() error {
+	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return os.NewSyscallError("mount /", err)
+	}
+	if err := syscall.Mount(s.State, "/tmp", "", syscall.MS_BIND, ""); err != nil {
+		return os.NewSyscallError("mount /tmp", err)
+	}
+	return s.process.Start()
+}
+
 func (s *Server) log() string { return filepath.Join(s.State, "log") }
 
 func (s *Server) recovery() string { return filepath.Join(s.State, "recovery") }
 
-// await waits until the server listens.
+// await waits until the server answers.
 func (s *Server) await() error {
+	const ready = "NFS SERVER INITIALIZED"
 	const patience, rest = 20 * time.Second, 20 * time.Millisecond
 	for start := time.Now(); ; {
 		conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 		if err == nil {
-			return conn.Close()
+			if err := conn.Close(); err != nil {
+				return err
+			}
+			text, err := os.ReadFile(s.log())
+			if err != nil || bytes.Contains(text, []byte(ready)) {
+				return err
+			}
 		}
 		var status syscall.WaitStatus
 		if pid, _ := syscall.Wait4(s.process.Process.Pid, &status, syscall.WNOHANG, nil); pid != 0 || time.Since(start) > patience {
@@ -123,8 +152,7 @@ func (s *Server) EndGrace() error {
 		if err != nil {
 			return err
 		}
-		// The log has those of earlier lives too.
-		if last := strings.LastIndex(string(text), "NFS Server Now IN GRACE"); strings.Contains(string(text[max(0, last):]), ended) {
+		if bytes.Contains(text, []byte(ended)) {
 			return nil
 		}
 	}

@@ -35,6 +35,9 @@ type desk struct {
 
 	mu   sync.Mutex // one request at a time goes to the host
 	host *os.File   // the serial line that leads there
+
+	wires sync.Mutex
+	cut   map[int]bool // by machine: a test wants it so
 }
 
 // open lets everyone ask.
@@ -63,18 +66,16 @@ func (d *desk) open() error {
 
 func (d *desk) answer(r Request) (reply Reply, err error) {
 	switch r.Do {
-	case DoCut:
-		err = onWire(func(conn *netlink.Conn) error { return conn.SetDown(Link(r.Machine)) })
-	case DoMend:
-		err = onWire(func(conn *netlink.Conn) error { return conn.SetUp(Link(r.Machine)) })
+	case DoCut, DoMend:
+		err = d.wire(r.Machine, r.Do == DoCut)
 	case DoDelay:
 		err = onWire(func(conn *netlink.Conn) error { return conn.Delay(Link(r.Machine), r.Delay) })
 	case DoExpire:
-		err = d.server.Expire(r.Machine)
+		err = d.server.Expire(r.Machine, d.apart)
 	case DoStop:
-		err = d.server.Stop()
+		err = d.apart(d.server.Stop)
 	case DoResume:
-		err = d.server.Resume()
+		err = d.apart(d.server.Resume)
 	case DoEndGrace:
 		err = d.server.EndGrace()
 	case DoLease:
@@ -93,6 +94,37 @@ func (d *desk) answer(r Request) (reply Reply, err error) {
 		err = fmt.Errorf("what is %q", r.Do)
 	}
 	return reply, err
+}
+
+func (d *desk) wire(machine int, cut bool) error {
+	d.wires.Lock()
+	defer d.wires.Unlock()
+	d.cut[machine] = cut
+	return onWire(func(conn *netlink.Conn) error {
+		if cut {
+			return conn.SetDown(Link(machine))
+		}
+		return conn.SetUp(Link(machine))
+	})
+}
+
+// apart does something to the server while no client reaches it: a request that a
+// server takes before it is ready may never be answered, and clients repeat it after
+// a minute.
+func (d *desk) apart(do func() error) error {
+	d.wires.Lock()
+	defer d.wires.Unlock()
+	all := func(set func(conn *netlink.Conn, link string) error) error {
+		return onWire(func(conn *netlink.Conn) (err error) {
+			for n := 1; n <= Second; n++ {
+				if !d.cut[n] {
+					err = errors.Join(err, set(conn, Link(n)))
+				}
+			}
+			return err
+		})
+	}
+	return errors.Join(all((*netlink.Conn).SetDown), do(), all((*netlink.Conn).SetUp))
 }
 
 // inRoot keeps a test from mounting where it did not mean to.

@@ -63,7 +63,7 @@ func setUp(job Job) error {
 	if err != nil {
 		return err
 	}
-	d := desk{lease: job.Lease}
+	d := desk{lease: job.Lease, cut: map[int]bool{}}
 	if d.host, err = openSerial(hostLine, syscall.O_RDWR); err != nil {
 		return err
 	}

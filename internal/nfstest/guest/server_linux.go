@@ -19,7 +19,8 @@ type server interface {
 	Resume() error
 	EndGrace() error
 	Clients() ([]knfsd.Client, error)
-	Expire(machine int) error
+	// Expire takes what a client has; it calls apart for what no client must see.
+	Expire(machine int, apart func(func() error) error) error
 }
 
 func newServer(job Job) (server, error) {
@@ -36,6 +37,7 @@ func newServer(job Job) (server, error) {
 	case Ganesha:
 		return ganeshaServer{&ganesha.Server{
 			Folder: job.Packages, Export: Export, State: recovery, Squash: job.User != 0, Lease: job.Lease, Grace: job.Grace,
+			OnThread: onThread,
 		}}, nil
 	}
 	return nil, fmt.Errorf("there is no server %q: %s or %s", job.Server, Knfsd, Ganesha)
@@ -46,7 +48,7 @@ type kernelServer struct{ *knfsd.Server }
 func (kernelServer) EndGrace() error                  { return knfsd.EndGrace() }
 func (kernelServer) Clients() ([]knfsd.Client, error) { return knfsd.Clients() }
 
-func (kernelServer) Expire(machine int) error {
+func (kernelServer) Expire(machine int, _ func(func() error) error) error {
 	list, err := knfsd.Clients()
 	if err != nil {
 		return err
@@ -69,8 +71,8 @@ func (ganeshaServer) Clients() ([]knfsd.Client, error) {
 }
 
 // Expire takes what all clients have, for nfs-ganesha can forget no single one.
-func (s ganeshaServer) Expire(int) error {
-	return errors.Join(s.Stop(), s.Start())
+func (s ganeshaServer) Expire(_ int, apart func(func() error) error) error {
+	return apart(func() error { return errors.Join(s.Stop(), s.Start()) })
 }
 
 // serve makes the export and starts the server.
