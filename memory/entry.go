@@ -231,40 +231,47 @@ func (e Entry) checkContent() error {
 	if len(e.Messages) > MaxMessages {
 		return fmt.Errorf("%w: %d messages in one entry: at most %d", ErrInvalid, len(e.Messages), MaxMessages)
 	}
-	if size := e.Size(); size > MaxEntry {
-		return fmt.Errorf("%w: an entry of %d bytes: at most %d; keep larger media in artifacts and refer to them by URI", ErrInvalid, size, MaxEntry)
-	}
+	left := mostParts // before the size, which what refers to itself has none of
 	for i, m := range e.Messages {
-		if err := m.validate(); err != nil {
+		if err := m.validate(&left); err != nil {
 			return fmt.Errorf("message %d: %w", i, err)
 		}
+	}
+	if size := e.Size(); size > MaxEntry {
+		return fmt.Errorf("%w: an entry of %d bytes: at most %d; keep larger media in artifacts and refer to them by URI", ErrInvalid, size, MaxEntry)
 	}
 	return nil
 }
 
-func (m Message) validate() error {
+// mostParts is more parts than an entry has that was made by anybody.
+const mostParts = 1 << 18
+
+func (m Message) validate(left *int) error {
 	if m.Tokens < 0 {
 		return fmt.Errorf("%w: %d tokens: 0 means not counted", ErrInvalid, m.Tokens)
 	}
 	if !utf8.ValidString(m.Role) || !utf8.ValidString(m.Name) {
 		return fmt.Errorf("%w: role and name are UTF-8", ErrInvalid)
 	}
-	return cmp.Or(checkTime("message time", m.Time), checkLabels(m.Labels), checkParts(m.Parts, 0))
+	return cmp.Or(checkTime("message time", m.Time), checkLabels(m.Labels), checkParts(m.Parts, 0, left))
 }
 
-func checkParts(parts []Part, depth int) error {
+func checkParts(parts []Part, depth int, left *int) error {
 	if depth > MaxNesting {
 		return fmt.Errorf("%w: tool results nest deeper than %d", ErrInvalid, MaxNesting)
 	}
+	if *left -= len(parts); *left < 0 {
+		return fmt.Errorf("%w: an entry has at most %d parts", ErrInvalid, mostParts)
+	}
 	for i, p := range parts {
-		if err := p.validate(depth); err != nil {
+		if err := p.validate(depth, left); err != nil {
 			return fmt.Errorf("part %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-func (p Part) validate(depth int) error {
+func (p Part) validate(depth int, left *int) error {
 	set := 0
 	for _, is := range []bool{p.Text != "", p.Blob != nil, p.Call != nil, p.Result != nil} {
 		if is {
@@ -284,7 +291,7 @@ func (p Part) validate(depth int) error {
 	case p.Call != nil:
 		valid = utf8.ValidString(p.Call.ID) && utf8.ValidString(p.Call.Name)
 	case p.Result != nil:
-		if err := checkParts(p.Result.Parts, depth+1); err != nil {
+		if err := checkParts(p.Result.Parts, depth+1, left); err != nil {
 			return err
 		}
 		valid = utf8.ValidString(p.Result.ID) && utf8.ValidString(p.Result.Name)

@@ -136,3 +136,38 @@ func TestForgetSaysHowFarItCame(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, memory.Erasure{Sessions: 1}, done)
 }
+
+// What refers to itself has no end, and what refers to one thing twice at each level has
+// one that nobody waits for.
+func TestWhatRefersToItselfIsInvalid(t *testing.T) {
+	ring := &memory.ToolResult{}
+	ring.Parts = []memory.Part{{Result: ring}}
+	bush := []memory.Part{{Text: "x"}}
+	for range memory.MaxNesting {
+		r := &memory.ToolResult{Parts: bush}
+		bush = []memory.Part{{Result: r}, {Result: r}}
+	}
+	self := []any{nil}
+	self[0] = self
+	loop := map[string]any{}
+	loop["k"] = loop
+	thicket := any("x")
+	for range memory.MaxNesting {
+		thicket = []any{thicket, thicket}
+	}
+	var store memory.InMemory
+	key := memory.Key{User: "u", Session: "s"}
+	for name, e := range map[string]memory.Entry{
+		"ring":    {Messages: []memory.Message{{Parts: []memory.Part{{Result: ring}}}}},
+		"bush":    {Messages: []memory.Message{{Parts: bush}}},
+		"self":    {State: memory.Delta{Set: memory.States{Session: memory.State{"k": self}}}},
+		"loop":    {State: memory.Delta{Set: memory.States{User: memory.State{"k": loop}}}},
+		"thicket": {State: memory.Delta{Set: memory.States{App: memory.State{"k": thicket}}}},
+	} {
+		require.ErrorIs(t, e.Validate(), memory.ErrInvalid, name)
+		_, err := store.Append(t.Context(), key, e, nil)
+		require.ErrorIs(t, err, memory.ErrInvalid, name)
+	}
+	_, err := store.Open(t.Context(), key, nil)
+	require.ErrorIs(t, err, memory.ErrNotFound)
+}

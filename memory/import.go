@@ -231,7 +231,7 @@ func (s *sessionLine) check() error {
 	for name, v := range s.State {
 		err := checkStateKey(name)
 		if err == nil {
-			s.State[name], err = normal(v, 0)
+			s.State[name], err = normal(v)
 		}
 		if err != nil {
 			return fmt.Errorf("state %.60q: %w", name, err)

@@ -99,7 +99,7 @@ func (s State) normalValues() (State, error) {
 	for k, v := range s {
 		err := checkStateKey(k)
 		if err == nil {
-			out[k], err = normal(v, 0)
+			out[k], err = normal(v)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", k, err)
@@ -126,10 +126,21 @@ func checkStateKey(k string) error {
 	return checkText("state key", k, 1024)
 }
 
+// mostValues is more values than fit into any state. What refers to itself, or to one
+// list many times at each level, has more.
+const mostValues = 1 << 20
+
 // normal returns v as encoding/json would decode it.
-func normal(v any, depth int) (any, error) {
+func normal(v any) (any, error) { return (&normalizer{left: mostValues}).value(v, 0) }
+
+type normalizer struct{ left int }
+
+func (n *normalizer) value(v any, depth int) (any, error) {
 	if depth > MaxNesting {
 		return nil, fmt.Errorf("%w: values nest deeper than %d", ErrInvalid, MaxNesting)
+	}
+	if n.left--; n.left < 0 {
+		return nil, fmt.Errorf("%w: more than %d values in one", ErrInvalid, mostValues)
 	}
 	switch v := v.(type) {
 	case nil, bool:
@@ -142,11 +153,11 @@ func normal(v any, depth int) (any, error) {
 	case float64:
 		return number(v)
 	case []any:
-		return normalList(v, depth+1)
+		return n.list(v, depth+1)
 	case State:
-		return normalMap(v, depth+1)
+		return n.mapping(v, depth+1)
 	case map[string]any:
-		return normalMap(v, depth+1)
+		return n.mapping(v, depth+1)
 	}
 	switch r := reflect.ValueOf(v); {
 	case r.CanInt() && -exact <= r.Int() && r.Int() <= exact:
@@ -164,25 +175,25 @@ func normal(v any, depth int) (any, error) {
 // exact bounds the integers that a float64 holds.
 const exact = 1 << 53
 
-func normalList(list []any, depth int) (any, error) {
+func (n *normalizer) list(list []any, depth int) (any, error) {
 	out := make([]any, len(list))
 	for i := range list {
 		var err error
-		if out[i], err = normal(list[i], depth); err != nil {
+		if out[i], err = n.value(list[i], depth); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func normalMap(values map[string]any, depth int) (any, error) {
+func (n *normalizer) mapping(values map[string]any, depth int) (any, error) {
 	out := make(map[string]any, len(values))
 	for k := range values {
 		if !utf8.ValidString(k) {
 			return nil, fmt.Errorf("%w: strings are UTF-8", ErrInvalid)
 		}
 		var err error
-		if out[k], err = normal(values[k], depth); err != nil {
+		if out[k], err = n.value(values[k], depth); err != nil {
 			return nil, err
 		}
 	}

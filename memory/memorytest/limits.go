@@ -58,6 +58,22 @@ var limitCases = []testCase{
 		f.equal(f.records(nil)[0].Entry, nested(memory.MaxNesting), "the entry")
 		f.invalid(nested(memory.MaxNesting+1), nil)
 	}},
+	{"what refers to itself is invalid and creates nothing", func(f *fixture) {
+		ring := &memory.ToolResult{}
+		ring.Parts = []memory.Part{{Result: ring}}
+		loop := map[string]any{}
+		loop["k"] = loop
+		messages := []memory.Message{{Parts: []memory.Part{{Result: ring}}}}
+		for _, e := range []memory.Entry{{Messages: messages}, {State: memory.Delta{Set: memory.States{Session: memory.State{"k": loop}}}}} {
+			_, err := f.store.Append(f.Context(), f.key, e, nil)
+			f.want(err, memory.ErrInvalid, "Append of what refers to itself")
+		}
+		f.absent()
+		id := f.say("a").Record.ID
+		_, err := f.store.Update(f.Context(), f.key, memory.Edit{Record: id, Messages: messages})
+		f.want(err, memory.ErrInvalid, "Edit to what refers to itself")
+		f.equal(texts(f.records(nil)), []string{"a"}, "the records")
+	}},
 	{"an entry that cannot be stored is invalid and creates nothing", func(f *fixture) {
 		for _, m := range []memory.Message{
 			{Tokens: -1},
