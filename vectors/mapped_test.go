@@ -292,7 +292,7 @@ func TestASnapshotReplacesAFileWholeOrNotAtAll(t *testing.T) {
 func TestASnapshotHasTheCodesOfItsMoment(t *testing.T) {
 	d := dice{rand.New(rand.NewPCG(39, 40))}
 	schema := vectors.Schema{Dimension: 64, NonFilterable: []string{"text"}}
-	index, calm := shelved(t, d, schema, 3000), newInMemory(t, schema)
+	index, calm := shelved(t, d, schema, 7000), newInMemory(t, schema) // two slabs
 	_, err := calm.Put(t.Context(), index.List(t.Context(), &vectors.ListOptions{Fields: vectors.Everything}), nil)
 	require.NoError(t, err)
 	keys := keysIn(t, index, nil)

@@ -248,9 +248,9 @@ func (t packedTerm) startsWith(f Filter, within bitset, _ func(row uint32) Metad
 		return found
 	}
 	first, _ := sort.Find(t.count(), func(i int) int { return t.compare(prefix, i) })
-	for i := first; i < t.count(); i++ {
-		kind, _, text := t.at(i)
-		if kind != packedString || !bytes.HasPrefix(text, []byte(prefix)) {
+	for i := first; i < t.count(); i++ { // strings are the last kind
+		_, _, text := t.at(i)
+		if !bytes.HasPrefix(text, []byte(prefix)) {
 			break
 		}
 		t.addValue(i, found)

@@ -23,7 +23,7 @@ func newIndex(t *testing.T, schema vectors.Schema) *vectors.InMemory {
 }
 
 func TestAnIndexKeepsItsPromisesInFairWeather(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		for name, w := range map[string]vectorstest.Weather{"fair": vectorstest.Fair(seed), "calm": {Seed: seed}, "few found": {Seed: seed, Shortfall: 0.5}} {
 			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
 				vectorstest.Run(t, func(t *testing.T, schema vectors.Schema) vectors.Index { return w.Over(newIndex(t, schema)) })
@@ -33,9 +33,9 @@ func TestAnIndexKeepsItsPromisesInFairWeather(t *testing.T) {
 }
 
 func TestAnIndexKeepsItsPromisesToWhoIsPatient(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		for name, w := range map[string]vectorstest.Weather{
-			"calm": {}, "bad": vectorstest.Bad(seed), "storm": vectorstest.Storm(seed), "one at a time": {Seed: seed, Capacity: 1},
+			"bad": vectorstest.Bad(seed), "storm": vectorstest.Storm(seed), "one at a time": {Seed: seed, Capacity: 1},
 		} {
 			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
 				vectorstest.Run(t, func(t *testing.T, schema vectors.Schema) vectors.Index {
@@ -242,9 +242,12 @@ func TestArgumentsThatBreakARuleMeetNoWeather(t *testing.T) {
 
 func TestAPatientSkipsWhatTheIndexWould(t *testing.T) {
 	vs := []vectors.Vector{
-		{Key: "k", Data: []float32{1, 1}, Metadata: vectors.Metadata{"hash": "a", "n": 1}}, {Key: "k", Data: []float32{1, 2}, Metadata: vectors.Metadata{"hash": "a", "n": 2}},
-		{Key: "k", Data: []float32{1, 2}, Metadata: vectors.Metadata{"hash": "b", "n": 3}}, {Key: "k", Data: []float32{1}, Metadata: vectors.Metadata{"hash": "b"}},
-		{Key: "l", Data: []float32{1, 2}}, {Key: "l", Data: []float32{2, 2}},
+		{Key: "k", Data: []float32{1, 1}, Metadata: vectors.Metadata{"hash": "a", "n": 1}},
+		{Key: "k", Data: []float32{1, 2}, Metadata: vectors.Metadata{"hash": "a", "n": 2}},
+		{Key: "k", Data: []float32{1, 2}, Metadata: vectors.Metadata{"hash": "b", "n": 3}},
+		{Key: "k", Data: []float32{1}, Metadata: vectors.Metadata{"hash": "b"}},
+		{Key: "l", Data: []float32{1, 2}},
+		{Key: "l", Data: []float32{2, 2}},
 	}
 	want, err := newIndex(t, vectors.Schema{Dimension: 2}).Put(t.Context(), vectors.Of(vs...), &vectors.PutOptions{SkipEqual: "hash"})
 	require.ErrorIs(t, err, vectors.ErrInvalid)
