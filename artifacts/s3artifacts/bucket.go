@@ -416,6 +416,9 @@ func Policy(bucket, root string, role Role, tenants ...string) (string, error) {
 	if len(tenants) == 0 {
 		data, prefixes, records = []string{arn + "/" + s.rooted("*")}, []string{s.rooted("*")}, []string{arn + "/" + s.rooted("a", "*", marker, "log", "*")}
 	}
+	if len(tenants) > 0 {
+		data = append(data, arn+"/"+s.rooted(storeKey))
+	}
 	for _, tenant := range tenants {
 		if err := (artifacts.Name{Tenant: tenant, Path: "any"}).Validate(); err != nil {
 			return "", fmt.Errorf("policy: %w", err)

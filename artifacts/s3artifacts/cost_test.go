@@ -33,6 +33,9 @@ func (c *counter) intercept(_ http.ResponseWriter, r *http.Request, _ http.Handl
 	if !inside {
 		what = r.Method + " name"
 	}
+	if strings.HasSuffix(r.URL.Path, "/_store.json") {
+		what = r.Method + " store"
+	}
 	if r.URL.Query().Has("list-type") {
 		what = "LIST"
 	}
@@ -60,7 +63,7 @@ func TestWhatEachOperationCosts(t *testing.T) {
 	ctx := t.Context()
 
 	publish(t, store, files("a", "1", "b", "2"), nil)
-	require.Equal(t, "[GET head.json:1 GET log:1 GET snap:1 PUT b:2 PUT head.json:1 PUT log:1 PUT name:1]", c.take(), "the first of a name")
+	require.Equal(t, "[GET head.json:1 GET log:1 GET snap:1 GET store:1 PUT b:2 PUT head.json:1 PUT log:1 PUT name:1 PUT store:2]", c.take(), "the first of a store")
 	publish(t, store, files("a", "1", "b", "3"), &artifacts.PublishOptions{With: []artifacts.Change{artifacts.SetAlias{Alias: "live"}}})
 	require.Equal(t, "[GET log:1 PUT b:1 PUT head.json:1 PUT log:1]", c.take(), "one new file")
 	publish(t, store, files("a", "1", "b", "3"), &artifacts.PublishOptions{With: []artifacts.Change{artifacts.SetAlias{Alias: "live"}}})

@@ -316,6 +316,9 @@ func (p *publishing) mark(ctx context.Context) error {
 	if p.ledger.seq() > 0 {
 		return nil
 	}
+	if err := p.formatted(ctx); err != nil {
+		return err
+	}
 	_, err := p.put(ctx, p.markerKey(p.ledger.name), nil, nil)
 	return err
 }

@@ -22,8 +22,8 @@ import (
 // stopped, on any machine, and nothing has to be kept beside the bucket. A part that is
 // there is taken if it has the length and the checksum of what would be sent; the
 // checksum of the whole is compared again when the upload ends. Where two go on with
-// one upload at once, they send the same bytes, and whoever ends second finds the
-// object that the other one made.
+// one upload at once, they send the same bytes, and whoever comes too late for a part or
+// for the end finds the object that the other one made.
 
 // resume returns an open upload of this content that has parts of this size, or nil.
 // A store that cannot list uploads, or does not let the role do so, has none.
@@ -154,9 +154,40 @@ func (p *sender) again(ctx context.Context, path string, size int64, digest stri
 		if !errors.Is(err, errUploadGone) {
 			return b, err
 		}
-		gone = err // aborted by a collector, or ended and collected
+		gone = err
+		if b, err := p.ended(ctx, path, digest, up); b != nil || err != nil {
+			return b, err
+		}
 	}
 	return nil, gone
+}
+
+// ended returns what somebody else made of an upload, or nil where it was aborted, or
+// goes on.
+func (p *sender) ended(ctx context.Context, path, digest string, up *multipart) (*blob, error) {
+	meter.Add(ctx, meter.Cost{Requests: 1})
+	head, err := p.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &up.bucket, Key: &up.key, ChecksumMode: types.ChecksumModeEnabled})
+	if err = classify(up.key, err); errors.Is(err, artifacts.ErrNotFound) {
+		return nil, nil //nolint:nilnil // it was aborted
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, sum := artifacts.NewDigest(), uint32(0)
+	_, err = artifacts.ReadFile(ctx, p.files, path, make([]byte, readBlock), func(piece []byte) error {
+		sum = castagnoli(sum, piece)
+		_, err := d.Write(piece)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	b := p.landed(strings.TrimPrefix(up.key, p.ledger.base))
+	b.CRC, b.Version = checksum(sum), realVersion(head.VersionId)
+	if d.String() != digest || value(head.ChecksumCRC32C) != b.CRC {
+		return nil, nil //nolint:nilnil // nobody can tell what it is
+	}
+	return b, p.table(ctx, p.ledger, b, digest, d.Leaves())
 }
 
 // errUploadGone says that an upload was changed or ended while it was used.

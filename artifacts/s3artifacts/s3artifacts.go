@@ -22,7 +22,8 @@
 //	Publish of unchanged files   1 GET and 1 PUT, and 1 PUT of the hint
 //	the same by a new process    1 GET more where their list is long, see below
 //	Publish of n new files       the same and n PUT (more for a file above Options.PartSize)
-//	Publish with an ID           1 LIST more; the first of a name 1 PUT more
+//	Publish with an ID           1 LIST more; the first of a name 1 PUT more, the first new
+//	                             name of a process 1 GET, the first of a store 2 PUT
 //	List                         1 LIST for 1,000 names, and 1 or 2 GET for each name
 //
 // A list of files of more than 64 KiB is an object of its own: 1 PUT, unless the
@@ -107,6 +108,10 @@ type Options struct {
 	// upload. From 5 MiB; 8 MiB if zero. A file has at most 10,000 parts: one whose
 	// size is known gets larger ones, and a stream ends there with ErrInvalid.
 	PartSize int64
+	// SingleWriter writes to a server that ignores If-None-Match, which is refused
+	// otherwise. Then nothing keeps two writers from overwriting each other's records:
+	// set it only where there will never be two. The store remembers it.
+	SingleWriter bool
 	// Memory bounds the bytes that all calls of the store hold together for files that
 	// are being sent: 64 MiB if zero, and at least one part.
 	Memory int64
@@ -172,11 +177,14 @@ type Store struct {
 	memory *semaphore.Weighted
 	skip   safeguards
 	every  int64 // records between two snapshots
+	least  int64 // bytes of an object that lifecycle rules move
 	copies int64 // bytes that S3 copies in one request
 
 	mu    sync.Mutex
 	names map[artifacts.Name]*ledger
 	lists lists
+
+	format formatCheck
 }
 
 // safeguards are those of the protocol. Tests leave one out to see it missed.
@@ -203,7 +211,7 @@ func New(client Client, bucket string, options *Options) (*Store, error) {
 	opts := options.WithDefaults()
 	return &Store{
 		client: client, bucket: bucket, opts: opts, memory: semaphore.NewWeighted(opts.Memory),
-		names: map[artifacts.Name]*ledger{}, every: snapshotEvery, copies: largestCopy,
+		names: map[artifacts.Name]*ledger{}, every: snapshotEvery, least: leastMoved, copies: largestCopy,
 	}, nil
 }
 
