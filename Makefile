@@ -78,6 +78,7 @@ simd: # the search kernels with Go's SIMD experiment, which the default build le
 # Run in its folder, the suites show what ran where also when all is well.
 integration: # the suites on servers that nobody here wrote; installs them below .cache
 	cd examples && go build -o ../.cache/assistant ./assistant
+	cd examples && CGO_ENABLED=0 go build -tags lambda.norpc -o ../.cache/stepfunctions ./stepfunctions
 	cd internal/integration && GENAISTORE_INSTALL=1 go test -count=1 -timeout 30m
 	cd internal/integration && go test -count=1 ./servers/...
 	$(MAKE) peers

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -97,6 +98,8 @@ func (h *Handler) Ask(ctx context.Context, in Request) (Answer, error) {
 		}
 	}
 	notes := h.annotate(ctx, in, asked)
+	// What was said after the question has an invocation of its own.
+	w.Records = slices.DeleteFunc(w.Records, func(r memory.Record) bool { return r.ID > asked.Record.ID })
 	message, err := h.Model(ctx, w.Messages())
 	if err != nil {
 		return Answer{}, err

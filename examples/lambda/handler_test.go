@@ -108,6 +108,43 @@ func TestInvocationsThatRaceAnswerAlike(t *testing.T) {
 	require.Len(t, records(t, &store), 2)
 }
 
+// Ada says a second thing before the first is answered: each has its answer, and the
+// model never sees a conversation that ends with its own words.
+func TestWhatIsSaidMeanwhileIsAnsweredByItself(t *testing.T) {
+	var store memory.InMemory
+	h, _ := newHandler(&store)
+	model := h.Model
+	var heard []string
+	h.Model = func(ctx context.Context, conversation []memory.Message) (memory.Message, error) {
+		heard = append(heard, conversation[len(conversation)-1].Parts[0].Text)
+		return model(ctx, conversation)
+	}
+	slow := &slowAppend{InMemory: &store, after: func() {
+		_, err := h.Ask(invocation(t.Context(), "second"), Request{Key: key, Text: "and this?"})
+		require.NoError(t, err)
+	}}
+	h.Store = slow
+	_, err := h.Ask(invocation(t.Context(), "first"), Request{Key: key, Text: "what is that?"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"and this?", "what is that?"}, heard)
+	require.Len(t, records(t, &store), 4)
+}
+
+// slowAppend does something else right after its first Append.
+type slowAppend struct {
+	*memory.InMemory
+	after func()
+}
+
+func (s *slowAppend) Append(ctx context.Context, k memory.Key, e memory.Entry, opts *memory.AppendOptions) (memory.Receipt, error) {
+	r, err := s.InMemory.Append(ctx, k, e, opts)
+	if after := s.after; after != nil {
+		s.after = nil
+		after()
+	}
+	return r, err
+}
+
 type failing struct{ err error }
 
 func (f failing) Enrich(context.Context, []string) ([]memory.Finding, error) { return nil, f.err }

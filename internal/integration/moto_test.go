@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	efstypes "github.com/aws/aws-sdk-go-v2/service/efs/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/genaistore/genaistore/internal/integration/servers"
 )
@@ -29,6 +31,7 @@ func controlPlaneChecks() []check[aws.Config] {
 		{servers.StateMachines, stateMachines},
 		{servers.ValidatedASL, validatedDefinitions},
 		{servers.SecondMachines, secondMachines},
+		{servers.RetriedTokens, retriedTokens},
 	}
 }
 
@@ -144,6 +147,40 @@ func validatedDefinitions(t *testing.T, cfg aws.Config) error {
 		Definition: new(`{"StartAt": "none", "States": {}}`),
 	})
 	return failsAs[*sfntypes.InvalidDefinition](err)
+}
+
+// The first attempt of a task fails, the second succeeds.
+func retriedTokens(t *testing.T, cfg aws.Config) error {
+	ctx, states, queues := t.Context(), stepFunctions(cfg), sqs.NewFromConfig(cfg)
+	queue, err := queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: new(servers.Unique(t, "tokens"))})
+	if err != nil {
+		return err
+	}
+	var answered sync.WaitGroup
+	var answers error
+	answered.Go(func() {
+		for attempt := range 2 {
+			got, err := queues.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 5})
+			if err != nil || len(got.Messages) == 0 {
+				answers = errors.Join(err, errors.New("no second attempt"))
+				return
+			}
+			token := got.Messages[0].Body
+			if attempt == 0 {
+				_, err = states.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: token, Error: new("Later")})
+			} else {
+				_, err = states.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: token, Output: new("2")})
+			}
+			answers = errors.Join(answers, err)
+		}
+	})
+	out, err := execute(t, states, fmt.Sprintf(`{"StartAt": "T", "States": {"T": {
+		"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "End": true,
+		"Parameters": {"QueueUrl": %q, "MessageBody.$": "$$.Task.Token"},
+		"Retry": [{"ErrorEquals": ["Later"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+	}}}`, *queue.QueueUrl), `{}`)
+	answered.Wait()
+	return errors.Join(err, answers, same("output", out, "2"))
 }
 
 func secondMachines(t *testing.T, cfg aws.Config) error {

@@ -117,5 +117,6 @@ const (
 	StateMachines  Capability = "Step Functions: a Pass state runs to its output"
 	ValidatedASL   Capability = "Step Functions: a bad definition is rejected"
 	UpdateFS       Capability = "EFS: update of a file system"
+	RetriedTokens  Capability = "Step Functions: a retried task waits for an answer of its own"
 	SecondMachines Capability = "Step Functions: a second state machine of the account runs"
 )

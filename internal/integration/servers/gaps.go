@@ -71,8 +71,9 @@ func motoGaps() map[Capability]string {
 		ListPaging:          "everything in one page",
 		ListSegments:        "every segment has everything",
 
-		UpdateFS:     "500",
-		ValidatedASL: "accepted",
+		UpdateFS:      "500",
+		ValidatedASL:  "accepted",
+		RetriedTokens: "it takes the answer to the attempt before",
 	}
 }
 

@@ -29,7 +29,7 @@ func Serve(ctx context.Context, w io.Writer, names ...Name) error {
 		if _, err := f.cache.install(ctx, srv); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		one := f.server(name) //nolint:contextcheck // a server outlives whoever asks for it first; stop ends it
+		one := f.server(name) //nolint:contextcheck,nolintlint // a server outlives whoever asks for it first; stop ends it
 		if err := errors.Join(one.err, unless(one.skip)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
