@@ -2,6 +2,7 @@ package dynamomemory_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -187,6 +188,64 @@ func TestAMissingTableIsSaid(t *testing.T) {
 	for name, err := range everyCall(store) {
 		require.ErrorIs(t, err, memory.ErrNotFound, name)
 		require.ErrorContains(t, err, `there is no table "nowhere"`, name)
+	}
+}
+
+func TestATableWithOtherKeysIsSaid(t *testing.T) {
+	fake := awsfake.NewDynamoDB()
+	other := dynamomemory.Schema{PartitionKey: "id", SortKey: "range"}
+	_, err := dynamomemory.EnsureTable(t.Context(), fake.Client(), tableName, &dynamomemory.TableOptions{Schema: other, NoTTL: true, NoRecovery: true})
+	require.NoError(t, err)
+	for name, err := range everyCall(open(t, fake, nil)) {
+		require.ErrorIs(t, err, memory.ErrInvalid, name)
+	}
+	err = appendTo(open(t, fake, nil), "s", entry("a"), nil)
+	require.ErrorContains(t, err, "other keys than this Schema")
+	require.NoError(t, appendTo(open(t, fake, &dynamomemory.Options{Schema: other}), "s", entry("a"), nil))
+}
+
+func TestAnIndexThatIsBeingBuiltIsSaid(t *testing.T) {
+	fake := newFake(t)
+	store := open(t, fake, nil)
+	require.NoError(t, appendTo(store, "s", entry("a"), nil))
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		building := strings.Contains(peek(r), `"byIntent"`)
+		if building {
+			awsfake.Fail(w, r, http.StatusBadRequest, "ValidationException", "Cannot read from backfilling global secondary index: byIntent")
+		}
+		return building
+	})
+	for _, err := range store.Find(t.Context(), memory.Query{Tenant: "acme", Intent: "i", Since: time.Now()}) {
+		require.ErrorIs(t, err, memory.ErrInvalid)
+		require.ErrorContains(t, err, `index "byIntent" is missing, or still being built`)
+	}
+	require.NoError(t, update(store, "s", memory.SetTitle{Title: "t"}), "all else goes on")
+}
+
+// Without credentials nothing is sent, so that nothing can have been done.
+func TestMissingCredentialsAreDenied(t *testing.T) {
+	for name, opts := range map[string]func(o *dynamodb.Options){
+		"credentials that cannot be had": func(o *dynamodb.Options) {
+			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{}, errors.New("the role cannot be assumed")
+			})
+		},
+		"credentials that are refused": func(o *dynamodb.Options) {
+			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{}, &smithy.GenericAPIError{Code: "ExpiredTokenException", Message: "the token has expired"}
+			})
+		},
+		"no region": func(o *dynamodb.Options) { o.Region = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := newFake(t)
+			store, err := dynamomemory.New(fake.Client(opts), tableName, nil)
+			require.NoError(t, err)
+			for call, err := range everyCall(store) {
+				require.ErrorIs(t, err, memory.ErrDenied, call)
+				require.NotErrorIs(t, err, memory.ErrThrottled, call)
+			}
+		})
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -92,7 +91,7 @@ func (s *Store) get(ctx context.Context, pk, sk string) (item, error) {
 	})
 	if err != nil {
 		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
-		return nil, s.fault(ctx, err)
+		return nil, misread("", s.fault(ctx, err))
 	}
 	s.account(ctx, out.ResultMetadata, reads(used(out.ConsumedCapacity)), nil)
 	if len(out.Item) == 0 {
@@ -225,7 +224,7 @@ func (s *Store) page(ctx context.Context, q scan) (items []item, next item, err 
 	out, err := s.api.Query(ctx, in)
 	if err != nil {
 		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
-		return nil, nil, s.fault(ctx, err)
+		return nil, nil, misread(q.index, s.fault(ctx, err))
 	}
 	s.account(ctx, out.ResultMetadata, reads(used(out.ConsumedCapacity)), nil)
 	for _, it := range out.Items {
@@ -363,54 +362,6 @@ func wait(ctx context.Context, try int) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// fault gives an error of the client its kind.
-func (s *Store) fault(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		return &unmet{failed.Item, fmt.Errorf("%w: %w", memory.ErrConflict, err)}
-	}
-	if canceled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
-		return fmt.Errorf("%w: %w", canceledKind(canceled), err)
-	}
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return fmt.Errorf("%w: no answer: %w", memory.ErrThrottled, err)
-	}
-	if api.ErrorCode() == "ResourceNotFoundException" {
-		return fmt.Errorf("%w: there is no table %q, or one of its indexes is missing: %w", memory.ErrNotFound, s.table, err)
-	}
-	return fmt.Errorf("%w: %w", kindOf(api.ErrorCode()), err)
-}
-
-func kindOf(code string) error {
-	switch code {
-	case "ValidationException", "SerializationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException":
-		return memory.ErrInvalid
-	case "AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException", "ExpiredToken", "InvalidSignatureException",
-		"IncompleteSignatureException", "MissingAuthenticationTokenException", "InvalidClientTokenId", "NotAuthorized", "OptInRequired":
-		return memory.ErrDenied
-	}
-	return memory.ErrThrottled
-}
-
-func canceledKind(canceled *types.TransactionCanceledException) error {
-	kind := memory.ErrThrottled // capacity, or a conflict with another transaction
-	for _, r := range canceled.CancellationReasons {
-		if r.Code == nil {
-			continue
-		}
-		switch *r.Code {
-		case "ConditionalCheckFailed":
-			return memory.ErrConflict
-		case "ValidationError", "ItemCollectionSizeLimitExceeded":
-			kind = memory.ErrInvalid
-		}
-	}
-	return kind
 }
 
 func wrap(op string, key memory.Key, err error) error {
