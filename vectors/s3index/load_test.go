@@ -356,6 +356,27 @@ func TestALoadStopsAtWhatWasThrottled(t *testing.T) {
 	})
 }
 
+// What is sent while the first request takes long would be sent again by who resumes.
+func TestALoadIsNotFarAheadOfWhatIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := awsfake.NewVectors()
+		x := open(t, create(t, fake, plain), fast())
+		var puts, before atomic.Int32
+		fake.Intercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if awsfake.Operation(r) == "PutVectors" && puts.Add(1) == 1 {
+				time.Sleep(time.Minute)
+				before.Store(puts.Load())
+			}
+			return false
+		})
+		c, err := x.Load(t.Context(), func(int64) iter.Seq2[vectors.Vector, error] { return numbered(20_000) }, nil)
+		require.NoError(t, err)
+		require.Equal(t, 20_000, c.Done)
+		require.EqualValues(t, 40, puts.Load())
+		require.EqualValues(t, 8, before.Load())
+	})
+}
+
 func TestALoadSkipsWhatIsEqual(t *testing.T) {
 	fake := newFake(t)
 	x := open(t, create(t, fake, plain), fast())

@@ -70,10 +70,7 @@ func appendNine(out []byte, x float32) []byte {
 		decimals--
 		nine = abs * powers[decimals]
 	}
-	digits := uint32(nine + 0.5)
-	if digits == 1e9 { // rounded up to a tenth digit
-		digits, decimals = 1e8, decimals-1
-	}
+	digits := uint32(nine + 0.5) // no float32 is so near below a power of ten that this is one digit more
 	var text [9]byte
 	for i := 7; i > 0; i -= 2 {
 		p := digits % 100 * 2

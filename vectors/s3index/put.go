@@ -172,15 +172,19 @@ func (p *load) flush(ctx context.Context, launch func(*batch)) error {
 	if p.batch == nil || len(p.batch.keys) == 0 {
 		return ctx.Err()
 	}
-	for len(p.settled) > 0 || len(p.flying) >= p.underWay || p.ledger.full() || slices.ContainsFunc(p.flying, p.batch.meets) {
-		if err := p.settle(ctx, <-p.settled); err != nil {
-			return err
-		}
+	if err := p.settleWhile(ctx, func() bool {
+		return len(p.settled) > 0 || len(p.flying) >= p.underWay || p.ledger.full() || slices.ContainsFunc(p.flying, p.batch.meets)
+	}); err != nil {
+		return err
 	}
 	if p.opts.SkipEqual == "" {
 		if err := p.index.governor.Wait(ctx, 1, len(p.batch.live())); err != nil {
 			return err
 		}
+	}
+	// What was stored meanwhile leaves its room to the next batch.
+	if err := p.settleWhile(ctx, func() bool { return len(p.settled) > 0 }); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -188,6 +192,15 @@ func (p *load) flush(ctx context.Context, launch func(*batch)) error {
 	b := p.batch
 	p.batch, p.size = nil, len(b.text)+len(b.text)/50+len(batchEnd)
 	launch(b)
+	return nil
+}
+
+func (p *load) settleWhile(ctx context.Context, more func() bool) error {
+	for more() {
+		if err := p.settle(ctx, <-p.settled); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
