@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -51,7 +52,7 @@ func misread(index string, err error) error {
 // unsent says whether an error of the AWS client is from before the request went out:
 // it could not be signed or addressed.
 func unsent(err error) bool {
-	if _, ok := errors.AsType[*smithy.OperationError](err); !ok {
+	if op, ok := errors.AsType[*smithy.OperationError](err); !ok || op.ServiceID != dynamodb.ServiceID {
 		return false // another client, of which nothing is known
 	}
 	for _, after := range []any{
