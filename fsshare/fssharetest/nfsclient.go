@@ -28,7 +28,7 @@ type NFSClient struct {
 	revoked     bool      // the server took its locks, and it has not noticed
 	caches      map[*inode]*cache
 	handles     map[*handle]bool
-	asides      map[*inode][]spot // names of files that were removed while open
+	asides      map[*dentry]spot // names of files that were removed while open
 	calls       map[string]int
 	asked       int // remote calls of the operation under way
 }
@@ -82,12 +82,11 @@ func (c *NFSClient) silent(now time.Time) bool {
 	return !s.down && !s.gracing && now.Sub(c.renewed) > s.opts.Lease
 }
 
-// revoke takes the client's locks from it.
+// revoke has the server forget what the client has locked and open.
 func (c *NFSClient) revoke() {
 	for h := range c.handles {
-		if h.unlockAll() {
-			c.revoked = true
-		}
+		h.forget()
+		c.revoked = true
 	}
 }
 
@@ -156,10 +155,25 @@ func (c *NFSClient) ask(what string) error {
 	if c.revoked {
 		c.revoked = false
 		for h := range c.handles {
-			h.lost = h.lost || len(h.held) > 0
+			h.recover()
 		}
 	}
 	return nil
+}
+
+// recover opens a file again that the server has forgotten to be open. Its locks are
+// not taken again.
+func (h *handle) recover() {
+	h.lost = h.lost || len(h.held) > 0
+	switch {
+	case h.opened:
+	case h.node.gone:
+		h.dead = true
+	default:
+		h.opened = true
+		h.node.opens++
+		h.client.learn(h.node)
+	}
 }
 
 // askNew is ask for what a server in its period of grace does not give.
@@ -231,8 +245,9 @@ func (c *NFSClient) Open(dir string) (kernel.Root, string, error) {
 		return nil, "", err
 	}
 	top := &nfsRoot{client: c, node: c.server.root}
-	if rest == "" {
-		return top, path.Clean(dir), nil
+	err = c.do(func() error { return c.openDir(top.node) })
+	if err != nil || rest == "" {
+		return top, path.Clean(dir), err
 	}
 	if err := top.MkdirAll(rest, 0o777); err != nil {
 		return nil, "", err
@@ -254,14 +269,20 @@ type cache struct {
 	dirty  []extent
 	failed error // of a write that was sent late, for those who sync
 	fails  int
+	unseen bool // nobody has synced since, and so each who closes is told
 
-	verifier int // names with another are not believed
-	names    map[string]dentry
+	times    bool // the times are not known, after a change or a read of the client's own
+	verifier int  // names with another are not believed
+	names    map[string]*dentry
+	list     []string // of the directory, if listed
+	listed   bool
+	allowed  bool // to look for names in it, as far as is known
 }
 
 type attributes struct {
 	size          int64
 	mode          fs.FileMode
+	links         int
 	change        uint64
 	modified, was time.Time
 }
@@ -278,6 +299,7 @@ type spot struct {
 	name string
 }
 
+// A dentry is what a client believes of a name.
 type dentry struct {
 	node     *inode // nil: there is none
 	verifier int
@@ -286,7 +308,7 @@ type dentry struct {
 func (c *NFSClient) cache(n *inode) *cache {
 	k := c.caches[n]
 	if k == nil {
-		k = &cache{names: map[string]dentry{}}
+		k = &cache{names: map[string]*dentry{}}
 		c.caches[n] = k
 	}
 	return k
@@ -306,6 +328,7 @@ func (c *NFSClient) learn(n *inode) {
 	case k.attr.change != n.change:
 		k.period = least
 		k.verifier++
+		k.listed, k.allowed = false, false
 		if c.writes(n) {
 			k.later = true
 		} else {
@@ -315,6 +338,7 @@ func (c *NFSClient) learn(n *inode) {
 		k.period = min(2*k.period, most)
 	}
 	c.note(n)
+	k.times = false
 	k.until = now.Add(k.period)
 }
 
@@ -322,7 +346,7 @@ func (c *NFSClient) learn(n *inode) {
 func (c *NFSClient) note(n *inode) {
 	k := c.cache(n)
 	k.known = true
-	k.attr = attributes{int64(len(n.data)), n.mode, n.change, n.modified, n.was}
+	k.attr = attributes{int64(len(n.data)), n.mode, n.links, n.change, n.modified, n.was}
 }
 
 // mine makes a change to a directory. If it was as the client knew it, its names
@@ -332,8 +356,10 @@ func (c *NFSClient) mine(dir *inode, change func()) {
 	as := k.known && k.attr.change == dir.change
 	change()
 	c.note(dir)
+	k.times, k.listed = true, false
 	if !as {
 		k.verifier++
+		k.allowed = false
 		k.until = time.Now().Add(c.server.opts.DirMin)
 	}
 }
@@ -348,6 +374,7 @@ func (c *NFSClient) writes(n *inode) bool {
 	return false
 }
 
+// opens reports whether the client has the file open, by whatever name.
 func (c *NFSClient) opens(n *inode) bool {
 	for h := range c.handles {
 		if h.node == n {
@@ -363,6 +390,24 @@ func (c *NFSClient) fresh(n *inode) error {
 		return nil
 	}
 	return c.getattr(n)
+}
+
+// openDir opens a directory: that asks for its attributes, and for the right to look
+// for names in it.
+func (c *NFSClient) openDir(n *inode) error {
+	err := c.getattr(n)
+	if err == nil {
+		c.cache(n).allowed = true
+	}
+	return err
+}
+
+// freshTimes is fresh for who looks at the times.
+func (c *NFSClient) freshTimes(n *inode) error {
+	if c.cache(n).times {
+		return c.getattr(n)
+	}
+	return c.fresh(n)
 }
 
 func (c *NFSClient) getattr(n *inode) error {

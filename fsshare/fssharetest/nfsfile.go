@@ -1,12 +1,14 @@
 package fssharetest
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 )
@@ -15,11 +17,14 @@ import (
 type handle struct {
 	client *NFSClient
 	node   *inode
+	entry  *dentry // by which it was opened
 	flag   int
 	name   string
 	pos    int64
 	held   map[int64]kernel.LockKind // what the client believes to have locked
 	lost   bool                      // its locks were taken, and it is fenced until it gives them back
+	opened bool                      // as the server knows
+	dead   bool                      // the server forgot it, and then its file
 	seen   int                       // failures of the cache that it was told of
 	listed bool
 	closed bool
@@ -44,7 +49,7 @@ func (h *handle) Stat() (info fs.FileInfo, err error) {
 		if err := h.client.sent(h.node); err != nil {
 			return err
 		}
-		if err := h.client.fresh(h.node); err != nil {
+		if err := h.client.freshTimes(h.node); err != nil {
 			return err
 		}
 		info = h.client.info(h.node, h.name)
@@ -65,7 +70,7 @@ func (h *handle) load(k *cache) error {
 	if err := h.ask("READ"); err != nil {
 		return err
 	}
-	k.page, k.paged = slices.Clone(h.node.data), true
+	k.page, k.paged, k.times = slices.Clone(h.node.data), true, true
 	for _, e := range k.dirty {
 		k.overlay(e)
 	}
@@ -78,6 +83,8 @@ func (h *handle) ask(what string) error {
 		return err
 	}
 	switch {
+	case h.dead:
+		return syscall.EBADF
 	case h.lost:
 		return syscall.EIO
 	case h.node.gone:
@@ -131,21 +138,30 @@ func (h *handle) read(k *cache, p []byte, off int64) (int, error) {
 	case off < 0:
 		return 0, syscall.EINVAL
 	}
-	if err := h.load(k); err != nil {
+	if err := h.client.fresh(h.node); err != nil {
 		return 0, err
 	}
-	if off >= int64(len(k.page)) {
+	size := h.size() // the server may have more
+	if off >= size {
 		if len(p) == 0 {
 			return 0, nil
 		}
 		return 0, io.EOF
 	}
-	n := copy(p, k.page[off:])
-	if n < len(p) {
-		return n, io.EOF
+	if err := h.load(k); err != nil {
+		return 0, err
 	}
-	return n, nil
+	p0 := p[:min(int64(len(p)), size-off)]
+	clear(p0)
+	copy(p0, k.page[min(off, int64(len(k.page))):])
+	if len(p0) < len(p) {
+		return len(p0), io.EOF
+	}
+	return len(p0), nil
 }
+
+// size is what the client takes for the file's.
+func (h *handle) size() int64 { return h.client.info(h.node, h.name).Size() }
 
 func (h *handle) Seek(offset int64, whence int) (pos int64, err error) {
 	err = h.step("seek", func(*cache) error {
@@ -156,7 +172,7 @@ func (h *handle) Seek(offset int64, whence int) (pos int64, err error) {
 			if err := h.client.fresh(h.node); err != nil {
 				return err
 			}
-			offset += h.client.info(h.node, h.name).Size()
+			offset += h.size()
 		}
 		if offset < 0 {
 			return syscall.EINVAL
@@ -177,7 +193,7 @@ func (h *handle) Write(p []byte) (n int, err error) {
 			if err := h.client.fresh(h.node); err != nil {
 				return err
 			}
-			off = h.client.info(h.node, h.name).Size()
+			off = h.size()
 		}
 		if err := h.write(k, p, off); err != nil {
 			return err
@@ -208,11 +224,17 @@ func (h *handle) write(k *cache, p []byte, off int64) error {
 		return syscall.EINVAL
 	}
 	if len(k.dirty) > 0 && k.dirty[0].by != h { // another's data is sent first
-		if err := h.client.flush(h.node); err != nil {
+		if err := h.client.sent(h.node); err != nil {
 			return err
 		}
 	}
-	if !k.paged && h.readable() && off < h.client.info(h.node, h.name).Size() { // what is around it is read
+	size := h.size()
+	replaces := size == 0 || off == 0 && int64(len(p)) >= size
+	switch {
+	case k.paged:
+	case replaces:
+		k.page, k.paged = nil, true
+	case h.readable() && len(k.dirty) == 0: // what is around it is read
 		if err := h.load(k); err != nil {
 			return err
 		}
@@ -236,9 +258,10 @@ func (c *NFSClient) flush(n *inode) error {
 		return err
 	}
 	var failed error
+	believed := c.info(n, "").Size()
 	for _, e := range k.dirty {
 		switch {
-		case e.by.lost:
+		case e.by.lost, e.by.dead:
 			failed = syscall.EIO
 		case n.gone:
 			failed = syscall.ESTALE
@@ -249,14 +272,15 @@ func (c *NFSClient) flush(n *inode) error {
 		}
 	}
 	k.dirty = nil
-	if !n.gone {
+	if links := k.attr.links; !n.gone {
 		c.note(n)
+		k.attr.links = links // the answer to a write has not all attributes
 	}
 	if failed != nil {
-		k.failed = failed
+		k.failed, k.unseen = failed, true
 		k.fails++
-		k.paged = false
-		k.known = false
+		k.paged, k.until = false, time.Now()
+		k.attr.size = believed // until it asks
 	}
 	return failed
 }
@@ -271,15 +295,14 @@ func (c *NFSClient) sent(n *inode) error {
 
 func (h *handle) Sync() error {
 	return h.step("sync", func(k *cache) error {
-		if err := h.client.flush(h.node); err != nil {
-			h.seen = k.fails
+		if err := h.client.sent(h.node); err != nil {
 			return err
 		}
-		if h.seen < k.fails { // sent by another call, and refused
-			h.seen = k.fails
-			return k.failed
+		if h.seen == k.fails {
+			return nil
 		}
-		return nil
+		h.seen, k.unseen = k.fails, false // who sent it may have been another
+		return k.failed
 	})
 }
 
@@ -287,9 +310,11 @@ func (h *handle) DataSync() error { return h.Sync() }
 
 func (h *handle) Forget() error {
 	return h.step("fadvise", func(k *cache) error {
-		if len(k.dirty) == 0 {
-			k.paged = false
+		if len(k.dirty) > 0 {
+			_ = h.client.flush(h.node) // it is only begun, and what is on its way is kept
+			return nil
 		}
+		k.paged = false
 		return nil
 	})
 }
@@ -322,7 +347,7 @@ func (h *handle) Readdirnames(int) (names []string, err error) {
 
 // Readdir returns all at once, whatever n is.
 func (h *handle) Readdir(n int) (infos []fs.FileInfo, err error) {
-	err = h.step("readdir", func(*cache) error {
+	err = h.step("readdir", func(k *cache) error {
 		if !h.node.dir() {
 			return syscall.ENOTDIR
 		}
@@ -332,32 +357,64 @@ func (h *handle) Readdir(n int) (infos []fs.FileInfo, err error) {
 			}
 			return nil
 		}
-		if err := h.client.ask("READDIR"); err != nil {
-			return err
-		}
-		if h.node.gone {
-			return syscall.ENOENT
-		}
-		h.listed = true
-		for _, name := range slices.Sorted(maps.Keys(h.node.names)) {
-			child := h.node.names[name]
-			h.client.learn(child)
-			infos = append(infos, h.client.info(child, name))
-		}
-		return nil
+		infos, err = h.client.list(h.node, k)
+		h.listed = err == nil
+		return err
 	})
 	return infos, bareEOF(err)
+}
+
+// list is what is in a directory: from the cache if it is as it was, and then asked
+// for name by name.
+func (c *NFSClient) list(dir *inode, k *cache) (infos []fs.FileInfo, err error) {
+	if err := c.fresh(dir); err != nil {
+		return nil, err
+	}
+	if !k.listed {
+		if err := c.ask("READDIR"); err != nil {
+			return nil, err
+		}
+		if dir.gone {
+			return nil, syscall.ENOENT
+		}
+		k.listed, k.times, k.list = true, true, slices.Sorted(maps.Keys(dir.names))
+		for _, name := range k.list {
+			n := dir.names[name]
+			c.learn(n)
+			c.believe(spot{dir, name}, n)
+		}
+	}
+	for _, name := range k.list {
+		n, err := c.there(spot{dir, name})
+		if errors.Is(err, syscall.ENOENT) {
+			continue
+		}
+		if err == nil {
+			err = c.sent(n)
+		}
+		if err == nil {
+			err = c.freshTimes(n)
+		}
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, c.info(n, name))
+	}
+	return infos, nil
 }
 
 // Close sends what was written, and says what came of it. What was locked is free
 // when the server hears of it.
 func (h *handle) Close() error {
-	return h.step("close", func(*cache) error {
+	return h.step("close", func(k *cache) error {
 		c := h.client
 		var failed error
 		if h.writable() {
 			if failed = c.flush(h.node); failed == errWait { //nolint:errorlint // it is not wrapped
 				return failed
+			}
+			if failed == nil && k.unseen {
+				failed = k.failed
 			}
 		}
 		if len(h.held) > 0 && !h.lost {
@@ -373,19 +430,16 @@ func (h *handle) Close() error {
 
 // drop lets the server know, as soon as it can, that the file is not open any more.
 func (c *NFSClient) drop(h *handle) {
-	h.unlockAll()
+	h.forget()
 	clear(h.held)
 	delete(c.handles, h)
 	n := h.node
-	n.opens--
-	if c.opens(n) {
-		return
-	}
-	for _, a := range c.asides[n] {
-		if a.dir.names[a.name] == n {
-			c.mine(a.dir, func() { c.server.unlink(a.dir, a.name) })
+	if at, ok := c.asides[h.entry]; ok && !c.inUse(h.entry) {
+		if at.dir.names[at.name] == n {
+			c.mine(at.dir, func() { c.server.unlink(at) })
 		}
+		delete(c.cache(at.dir).names, at.name)
+		delete(c.asides, h.entry)
 	}
-	delete(c.asides, n)
 	c.server.free(n)
 }

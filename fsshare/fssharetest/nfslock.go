@@ -40,12 +40,14 @@ func (h *handle) conflicts(kind kernel.LockKind, at int64) bool {
 	return len(h.node.against(h, kind, at)) > 0
 }
 
-// unlockAll takes all locks of a handle from the server, and reports whether it had
-// any.
-func (h *handle) unlockAll() bool {
-	before := len(h.node.locks)
+// forget has the server forget a handle: its locks, and that it is open.
+func (h *handle) forget() {
 	h.node.locks = slices.DeleteFunc(h.node.locks, func(l serverLock) bool { return l.by == h })
-	return len(h.node.locks) < before
+	if h.opened {
+		h.opened = false
+		h.node.opens--
+		h.client.server.free(h.node)
+	}
 }
 
 func (h *handle) unlockOne(at int64) {
@@ -71,11 +73,11 @@ func (h *handle) lock(op string, what kernel.LockKind, at int64) (busy bool, err
 }
 
 func (h *handle) giveBack(at int64) error {
-	if _, has := h.held[at]; !has {
-		return nil
-	}
 	if err := h.client.sent(h.node); err != nil {
 		return err
+	}
+	if _, has := h.held[at]; !has {
+		return nil
 	}
 	if !h.lost {
 		if err := h.client.ask("LOCKU"); err != nil {
@@ -98,11 +100,19 @@ func (h *handle) take(k *cache, what kernel.LockKind, at int64) (busy bool, err 
 	if h.node.dir() { // the client alone knows of it
 		return false, nil
 	}
-	if err := c.flush(h.node); err != nil {
+	if err := c.sent(h.node); err != nil {
 		return false, err
+	}
+	for other := range c.handles { // the client itself knows of these, also when the server does not any more
+		if other != h && other.node == h.node && other.holds(what, at) {
+			return true, nil
+		}
 	}
 	if err := c.askNew("LOCK"); err != nil {
 		return false, err
+	}
+	if h.dead {
+		return false, syscall.EBADF
 	}
 	if h.node.gone {
 		return false, syscall.ESTALE
@@ -118,6 +128,17 @@ func (h *handle) take(k *cache, what kernel.LockKind, at int64) (busy bool, err 
 	h.held[at] = what
 	k.paged, k.until = false, c.renewed // with a lock, nothing from before it counts
 	return false, nil
+}
+
+// holds reports whether the client takes the handle to have what is in the way of a
+// lock.
+func (h *handle) holds(what kernel.LockKind, at int64) bool {
+	for its, kind := range h.held {
+		if (its == at || its == whole || at == whole) && (what == kernel.Exclusive || kind == kernel.Exclusive) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *handle) quota(at int64) error {
@@ -139,6 +160,9 @@ func (h *handle) ByteLocked(at int64) (locked bool, err error) {
 	err = h.step("fcntl F_OFD_GETLK", func(*cache) error {
 		if err := h.client.askNew("LOCKT"); err != nil {
 			return err
+		}
+		if h.node.gone {
+			return syscall.ESTALE
 		}
 		locked = h.conflicts(kernel.Exclusive, at)
 		return nil

@@ -132,8 +132,10 @@ func (f osFile) LockByte(what LockKind, at int64) (busy bool, err error) {
 
 func (f osFile) ByteLocked(at int64) (bool, error) {
 	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Start: at, Len: 1}
-	err := f.control(func(fd uintptr) error { return syscall.FcntlFlock(fd, ofdGetLock, &lock) })
-	return lock.Type != syscall.F_UNLCK, os.NewSyscallError("fcntl F_OFD_GETLK", err)
+	if err := f.control(func(fd uintptr) error { return syscall.FcntlFlock(fd, ofdGetLock, &lock) }); err != nil {
+		return false, os.NewSyscallError("fcntl F_OFD_GETLK", err)
+	}
+	return lock.Type != syscall.F_UNLCK, nil
 }
 
 func (f osFile) LockWhole(what LockKind) (busy bool, err error) {
