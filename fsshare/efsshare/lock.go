@@ -134,17 +134,79 @@ func (s *Share) acquire(ctx context.Context, lock string, opts *fsshare.LockOpti
 
 // acquireOnce waits in line until the context of that name ends.
 func (s *Share) acquireOnce(ctx, line context.Context, lock string, opts fsshare.LockOptions) (*Lock, error) {
-	file, err := s.openLock(ctx, lock, os.O_RDWR|os.O_CREATE)
+	before, err := s.system.SinceBoot()
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{share: s, name: lock, file: file, options: opts, lease: s.mount.Lease, io: make(chan struct{}, 1)}
-	if err := l.take(ctx, line); err != nil {
-		s.discard(file)
+	e, err := call(line, s.pool, func() (entry, error) { return s.enter(lock, opts) }, func(e entry) { closeFile(e.lock.file) })
+	if err != nil {
+		return nil, overWait(ctx, line, err)
+	}
+	l := e.lock
+	l.safe = before + l.lease // for a shared lock that waits, renewed below
+	if err := l.take(ctx, line, e.at); err != nil {
+		s.discard(l.file)
 		return nil, err
 	}
 	l.start(ctx)
 	return l, nil
+}
+
+// overWait is err, or that the wait is over and not the caller's context.
+func overWait(ctx, line context.Context, err error) error {
+	if ended(ctx) == nil && ended(line) != nil {
+		return errBusy
+	}
+	return err
+}
+
+// An entry is how far a lock comes without waiting.
+type entry struct {
+	lock *Lock
+	at   place
+}
+
+type place int
+
+const (
+	outside place = iota // another has the turnstile
+	head                 // it has the turnstile, and another has the lock
+	inside               // it has the lock
+)
+
+// enter opens the lock's file and takes what is free: all that there is to do where
+// nobody else wants the lock, in one call.
+func (s *Share) enter(lock string, opts fsshare.LockOptions) (entry, error) {
+	file, err := s.openLock(lock, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return entry{}, err
+	}
+	l := &Lock{share: s, name: lock, file: file, options: opts, shared: opts.Shared, lease: s.mount.Lease, io: make(chan struct{}, 1)}
+	at, err := l.step()
+	if err != nil {
+		closeFile(file)
+		return entry{}, l.refused(err)
+	}
+	return entry{l, at}, nil
+}
+
+func (l *Lock) step() (place, error) {
+	if busy, err := l.file.LockByte(kernel.Exclusive, turnstileAt); busy || err != nil {
+		return outside, err
+	}
+	if busy, err := l.tryMain(l.kind()); busy || err != nil {
+		return head, err
+	}
+	_, err := l.file.LockByte(kernel.None, turnstileAt)
+	return inside, err
+}
+
+// kind is what the lock was asked to be.
+func (l *Lock) kind() kernel.LockKind {
+	if l.options.Shared {
+		return kernel.Shared
+	}
+	return kernel.Exclusive
 }
 
 func (s *Share) refusal() error {
@@ -158,23 +220,22 @@ func (s *Share) refusal() error {
 	return m.refusal(s.system.Tables())
 }
 
-// openLock opens a lock's file. Flags with O_CREATE make it and its folders.
-func (s *Share) openLock(ctx context.Context, lock string, flags int) (kernel.File, error) {
-	return call(ctx, s.pool, func() (f kernel.File, err error) {
-		absent := false
-		for range attempts {
-			f, err = s.openLockOnce(lockFile(lock), flags)
-			// The folder may be gone, and another be there by its name; or another call
-			// has just found that out, and closed it.
-			again := errors.Is(err, syscall.ESTALE) || errors.Is(err, fs.ErrClosed) || errors.Is(err, fs.ErrNotExist) && !absent
-			if !again {
-				break
-			}
-			absent = absent || errors.Is(err, fs.ErrNotExist)
-			s.forgetLocks()
+// openLock opens a lock's file, in a call of the pool. Flags with O_CREATE make it
+// and its folders.
+func (s *Share) openLock(lock string, flags int) (f kernel.File, err error) {
+	absent := false
+	for range attempts {
+		f, err = s.openLockOnce(lockFile(lock), flags)
+		// The folder may be gone, and another be there by its name; or another call
+		// has just found that out, and closed it.
+		again := errors.Is(err, syscall.ESTALE) || errors.Is(err, fs.ErrClosed) || errors.Is(err, fs.ErrNotExist) && !absent
+		if !again {
+			break
 		}
-		return f, err
-	}, closeFile)
+		absent = absent || errors.Is(err, fs.ErrNotExist)
+		s.forgetLocks()
+	}
+	return f, err
 }
 
 func closeFile(f kernel.File) { _ = f.Close() }
@@ -255,24 +316,14 @@ func (s *Share) discard(f kernel.File) {
 
 var errBusy = fmt.Errorf("%w: held or waited for by another; Inspect says by whom", fsshare.ErrConflict)
 
-// take gets the lock, its place in the line included, and its token.
-func (l *Lock) take(ctx, line context.Context) error {
-	what := kernel.Exclusive
-	if l.options.Shared {
-		what = kernel.Shared
+// take waits for the lock where others were first, and gets its token.
+func (l *Lock) take(ctx, line context.Context, at place) error {
+	if at != inside && l.options.Try {
+		return errBusy
 	}
-	before, err := l.share.system.SinceBoot()
-	if err != nil {
-		return err
+	if err := l.queue(line, at); err != nil {
+		return l.refused(overWait(ctx, line, err))
 	}
-	if err = l.queue(line, what, l.options.Try); err != nil {
-		if ended(ctx) == nil && ended(line) != nil {
-			return errBusy // the wait is over, not the caller's context
-		}
-		return l.refused(err)
-	}
-	l.shared = l.options.Shared
-	l.safe = before + l.lease // for a shared lock that waited, renewed below
 	if l.shared {
 		return l.readToken(ctx)
 	}
@@ -280,13 +331,18 @@ func (l *Lock) take(ctx, line context.Context) error {
 }
 
 // queue goes through the turnstile to the lock.
-func (l *Lock) queue(ctx context.Context, what kernel.LockKind, once bool) error {
-	behind := attempt{once: once, first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }}
-	if err := l.poll(ctx, behind); err != nil {
-		return err
+func (l *Lock) queue(ctx context.Context, at place) error {
+	if at == outside {
+		behind := attempt{first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }}
+		if err := l.poll(ctx, behind); err != nil {
+			return err
+		}
 	}
-	head := attempt{once: once, first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(what) }}
-	if err := l.poll(ctx, head); err != nil {
+	if at == inside {
+		return nil
+	}
+	front := attempt{first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(l.kind()) }}
+	if err := l.poll(ctx, front); err != nil {
 		return err
 	}
 	return do(ctx, l.share.pool, func() error {
@@ -312,7 +368,6 @@ func (l *Lock) tryMain(what kernel.LockKind) (busy bool, err error) {
 // An attempt is what to poll for.
 type attempt struct {
 	try  func() (busy bool, err error)
-	once bool       // try, and do not wait
 	late func(bool) // gets what a try returns after poll has returned; may be nil
 
 	first, last, part time.Duration // see firstRest
@@ -326,9 +381,6 @@ func (l *Lock) poll(ctx context.Context, a attempt) error {
 		busy, err := call(ctx, l.share.pool, a.try, a.late)
 		if err != nil || !busy {
 			return err
-		}
-		if a.once {
-			return errBusy
 		}
 		rest := min(max(a.first, time.Since(start)/a.part), a.last)
 		timer := time.NewTimer(rest/2 + rand.N(rest))
@@ -364,14 +416,14 @@ func (s *Share) Inspect(ctx context.Context, lock string) (fsshare.Status, error
 }
 
 func (s *Share) inspect(ctx context.Context, lock string) (fsshare.Status, error) {
-	file, err := s.openLock(ctx, lock, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fsshare.Status{}, nil
-	}
-	if err != nil {
-		return fsshare.Status{}, err
-	}
 	return call(ctx, s.pool, func() (fsshare.Status, error) {
+		file, err := s.openLock(lock, os.O_RDONLY)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fsshare.Status{}, nil
+		}
+		if err != nil {
+			return fsshare.Status{}, err
+		}
 		defer closeFile(file)
 		held, err := file.ByteLocked(mainAt)
 		if err != nil {

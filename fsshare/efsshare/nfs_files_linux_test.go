@@ -44,6 +44,7 @@ func TestNFSAReplacedFileIsReadFreshWhileTheOldOneIsOpen(t *testing.T) {
 		_, err = os.Stat(plain)
 		require.NoError(t, err)
 		want := strconv.Itoa(i + 1)
+		wait(t.Context(), tick)
 		put(t, a, name, want)
 		replaced := time.Now()
 		if data, err := os.ReadFile(plain); err != nil || string(data) != want {

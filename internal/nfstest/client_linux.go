@@ -76,7 +76,8 @@ func empty(dir string) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		return os.Truncate(path, 0)
+		const ours = 0o600
+		return errors.Join(os.Chmod(path, ours), os.Truncate(path, 0))
 	})
 	return errors.Join(err, os.RemoveAll(dir))
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -59,11 +58,7 @@ type Program struct {
 // environment beside its own. What it does when the machine is gone nobody knows.
 func (Machine) Start(tb testing.TB, env []string, args ...string) Program {
 	tb.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	conn, err := guest.Run(guest.Program{Args: append([]string{self}, args...), Dir: "/", Env: env})
+	conn, err := guest.Run(guest.Program{Args: args, Env: env})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A Program is what a test has run on the second machine.
+// A Program is what a test has run on the second machine: the program that the first
+// one runs, with other arguments and what its environment has besides.
 type Program struct {
 	Args []string
-	Dir  string
 	Env  []string
 }
 
@@ -38,7 +38,7 @@ func Run(p Program) (io.ReadWriteCloser, error) {
 }
 
 // agent runs programs for the tests on the first machine, for ever.
-func agent() error {
+func agent(job Job) error {
 	listener, err := net.Listen("tcp4", agentAddress())
 	if err != nil {
 		return err
@@ -50,14 +50,14 @@ func agent() error {
 		}
 		go func() {
 			defer func() { _ = conn.Close() }()
-			if err := runFor(conn); err != nil {
+			if err := runFor(conn, job); err != nil {
 				fmt.Fprintln(conn, "agent:", err)
 			}
 		}()
 	}
 }
 
-func runFor(conn net.Conn) error {
+func runFor(conn net.Conn, job Job) error {
 	var line []byte
 	for b := make([]byte, 1); ; { // what follows the line is the program's to read
 		if _, err := conn.Read(b); err != nil {
@@ -82,9 +82,13 @@ func runFor(conn net.Conn) error {
 	}
 	defer func() { _ = file.Close() }()
 	// It ends with its machine, or by itself.
-	cmd := exec.Command(p.Args[0], p.Args[1:]...)
-	cmd.Dir = p.Dir
-	cmd.Env = append(os.Environ(), p.Env...)
+	cmd := exec.Command(job.Args[0], p.Args...)
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+Temp), p.Env...)
+	if job.User != 0 {
+		if err := asUser(cmd, job); err != nil {
+			return err
+		}
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = file, file, file
 	return cmd.Run()
 }

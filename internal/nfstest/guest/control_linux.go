@@ -71,11 +71,11 @@ func (d *desk) answer(r Request) (reply Reply, err error) {
 	case DoDelay:
 		err = onWire(func(conn *netlink.Conn) error { return conn.Delay(Link(r.Machine), r.Delay) })
 	case DoExpire:
-		err = d.server.Expire(r.Machine, d.apart)
+		err = d.server.Expire(r.Machine)
 	case DoStop:
-		err = d.apart(d.server.Stop)
+		err = d.server.Stop()
 	case DoResume:
-		err = d.apart(d.server.Resume)
+		err = d.server.Resume()
 	case DoEndGrace:
 		err = d.server.EndGrace()
 	case DoLease:
@@ -116,7 +116,7 @@ func (d *desk) apart(do func() error) error {
 	defer d.wires.Unlock()
 	all := func(set func(conn *netlink.Conn, link string) error) error {
 		return onWire(func(conn *netlink.Conn) (err error) {
-			for n := 1; n <= Second; n++ {
+			for n := 1; n <= Machines; n++ {
 				if !d.cut[n] {
 					err = errors.Join(err, set(conn, Link(n)))
 				}

@@ -75,7 +75,7 @@ func setUp(job Job) error {
 	served := make(chan error, 1)
 	go func() {
 		served <- step("server", func() (err error) {
-			d.server, err = serve(job)
+			d.server, err = serve(job, d.apart)
 			return err
 		})
 	}()
@@ -108,7 +108,7 @@ func beClient(job Job) error {
 			return errors.Join(conn.SetUp("lo"), wireOuter(conn, ClientAddress(Second)), conn.Close())
 		}),
 		step("mount", func() error { return mountHere(Second, MountPoint(Second), standardOptions) }),
-		agent(),
+		agent(job),
 	)
 }
 

@@ -23,16 +23,12 @@ const (
 	Second   = Machines + 1
 )
 
-// outerLink is the end of the wire between the two kernels, at both of them.
+// outerLink is the end of the wire between the two kernels, at both of them. It does
+// not come up again when it was taken down.
 const outerLink = "vec0"
 
 // Link is the server's end of machine n's wire, counting from 1.
-func Link(n int) string {
-	if n == Second {
-		return outerLink
-	}
-	return "v" + strconv.Itoa(n)
-}
+func Link(n int) string { return "v" + strconv.Itoa(n) }
 
 // ServerAddress and ClientAddress are the two ends of machine n's wire.
 func ServerAddress(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n), 1}) }

@@ -19,11 +19,10 @@ type server interface {
 	Resume() error
 	EndGrace() error
 	Clients() ([]knfsd.Client, error)
-	// Expire takes what a client has; it calls apart for what no client must see.
-	Expire(machine int, apart func(func() error) error) error
+	Expire(machine int) error
 }
 
-func newServer(job Job) (server, error) {
+func newServer(job Job, apart func(func() error) error) (server, error) {
 	switch job.Server {
 	case Knfsd:
 		if err := knfsd.Mount(); err != nil {
@@ -35,7 +34,7 @@ func newServer(job Job) (server, error) {
 		}
 		return kernelServer{s}, nil
 	case Ganesha:
-		return ganeshaServer{&ganesha.Server{
+		return ganeshaServer{apart: apart, Server: &ganesha.Server{
 			Folder: job.Packages, Export: Export, State: recovery, Squash: job.User != 0, Lease: job.Lease, Grace: job.Grace,
 			OnThread: onThread,
 		}}, nil
@@ -48,7 +47,7 @@ type kernelServer struct{ *knfsd.Server }
 func (kernelServer) EndGrace() error                  { return knfsd.EndGrace() }
 func (kernelServer) Clients() ([]knfsd.Client, error) { return knfsd.Clients() }
 
-func (kernelServer) Expire(machine int, _ func(func() error) error) error {
+func (kernelServer) Expire(machine int) error {
 	list, err := knfsd.Clients()
 	if err != nil {
 		return err
@@ -61,22 +60,26 @@ func (kernelServer) Expire(machine int, _ func(func() error) error) error {
 	return fmt.Errorf("the server does not know machine %d", machine)
 }
 
-type ganeshaServer struct{ *ganesha.Server }
+type ganeshaServer struct {
+	*ganesha.Server
+	apart func(func() error) error
+}
 
 func (s ganeshaServer) Start() error  { return s.Server.Start(true) }
-func (s ganeshaServer) Resume() error { return s.Server.Start(false) }
+func (s ganeshaServer) Resume() error { return s.apart(func() error { return s.Server.Start(false) }) }
 
 func (ganeshaServer) Clients() ([]knfsd.Client, error) {
 	return nil, fmt.Errorf("%w: nfs-ganesha lists its clients to nobody here", errors.ErrUnsupported)
 }
 
 // Expire takes what all clients have, for nfs-ganesha can forget no single one.
-func (s ganeshaServer) Expire(_ int, apart func(func() error) error) error {
-	return apart(func() error { return errors.Join(s.Stop(), s.Start()) })
+func (s ganeshaServer) Expire(int) error {
+	return s.apart(func() error { return errors.Join(s.Stop(), s.Start()) })
 }
 
-// serve makes the export and starts the server.
-func serve(job Job) (server, error) {
+// serve makes the export and starts the server, which calls apart to do what no
+// client must see.
+func serve(job Job, apart func(func() error) error) (server, error) {
 	// The server's host name is its scope. Were it another one after a restart,
 	// the clients would take it for another server, and not claim their locks.
 	if err := syscall.Sethostname([]byte("server")); err != nil {
@@ -88,7 +91,7 @@ func serve(job Job) (server, error) {
 	if err := os.Chmod(Export, 0o777); err != nil {
 		return nil, err
 	}
-	s, err := newServer(job)
+	s, err := newServer(job, apart)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ const (
 )
 
 func newSecond(ctx context.Context, k Kernel, job guest.Job, console io.Writer) (s *second, err error) {
-	s = &second{kernel: k, job: guest.Job{Modules: job.Modules, Client: true}, console: console}
+	s = &second{kernel: k, job: guest.Job{Modules: job.Modules, Args: job.Args, Dir: job.Dir, User: job.User, Client: true}, console: console}
 	if s.first, err = newWire(); err != nil {
 		return nil, err
 	}
