@@ -39,6 +39,9 @@ type DoctorOptions struct {
 	// Probe also asks the server, as [Share.Probe] does; without it nothing touches
 	// the mount.
 	Probe bool
+	// Zone is the availability zone of this machine, such as "eu-west-1a". If empty,
+	// it is what cloud-init has written down, if anything.
+	Zone string
 }
 
 // Doctor looks at the mount, its options and the kernel's settings. It reads the
@@ -61,8 +64,11 @@ func (s *Share) examine(ctx context.Context, opts *DoctorOptions) (Report, error
 	}
 	r := Report{Dir: s.dir, Mount: m, Hanging: s.pool.hanging()}
 	r.Kind, r.FileSystem = m.kind(s.system.Tables())
-	r.Findings = s.lint(r)
-	if opts == nil || !opts.Probe {
+	if opts == nil {
+		opts = &DoctorOptions{}
+	}
+	r.Findings = s.lint(r, opts.Zone)
+	if !opts.Probe {
 		return r, nil
 	}
 	size, err := s.probe(ctx)
@@ -108,7 +114,7 @@ func (s *Share) probe(ctx context.Context) (size float64, err error) {
 }
 
 // lint lists what is wrong, by the tables alone.
-func (s *Share) lint(r Report) []Finding {
+func (s *Share) lint(r Report, zone string) []Finding {
 	m := r.Mount
 	if !m.NFS() {
 		return []Finding{{
@@ -117,7 +123,7 @@ func (s *Share) lint(r Report) []Finding {
 		}}
 	}
 	findings := slices.Concat(s.lintLocks(m), lintOptions(m), s.lintSpeed(m), s.lintHealth(m, r.Hanging))
-	findings = append(findings, s.lintHelper(r)...)
+	findings = slices.Concat(findings, s.lintHelper(r), s.lintZone(m, zone))
 	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(urgency(a), urgency(b)) })
 	return findings
 }
@@ -166,6 +172,9 @@ func lintOptions(m Mount) (f []Finding) {
 	}
 	if !has("noresvport") {
 		f = append(f, Finding{"noresvport", true, "after a lost connection the client comes back from the same port, which a server may refuse: the mount can hang for minutes", "mount it with noresvport"})
+	}
+	if n := number(m.Options["nconnect"]); n > 1 {
+		f = append(f, Finding{"nconnect", false, fmt.Sprintf("nconnect=%d: Amazon EFS does not support several connections of one mount", n), "mount it without nconnect"})
 	}
 	if has("nocto") {
 		f = append(f, Finding{"nocto", true, "opening a file does not ask the server whether it changed: efsshare's reads may be as old as the attribute cache", "mount it without nocto"})
@@ -228,6 +237,67 @@ func (s *Share) lintHelper(r Report) []Finding {
 	}}
 }
 
+// lintZone looks whether the mount goes to another availability zone, which costs
+// time and money with each request. A name without a zone is that of the target in
+// the machine's own.
+func (s *Share) lintZone(m Mount, mine string) []Finding {
+	host, _, _ := strings.Cut(m.Source, ":")
+	if host == "127.0.0.1" {
+		host = s.tunnelled(m)
+	}
+	found := efsHost().FindStringSubmatch(host)
+	if found == nil || found[1] == "" {
+		return nil
+	}
+	theirs := strings.TrimSuffix(found[1], ".")
+	if mine = cmp.Or(mine, s.zone()); mine == "" || mine == theirs {
+		return nil
+	}
+	return []Finding{{
+		"zone", false, fmt.Sprintf("this machine is in %s, and the mount target in %s", mine, theirs),
+		"make a mount target in " + mine + ", and mount by the file system's name without a zone",
+	}}
+}
+
+// tunnelled is the host at the other end of the mount helper's proxy, from the
+// configuration that the helper wrote for it.
+func (s *Share) tunnelled(m Mount) string {
+	port := number(m.Options["port"])
+	files, err := fs.Glob(s.system.Tables(), fmt.Sprintf("%s/stunnel-config.fs-*.%d", helperTables, port))
+	if err != nil || len(files) == 0 {
+		return ""
+	}
+	text, err := fs.ReadFile(s.system.Tables(), files[0])
+	if err != nil {
+		return "" // its folder is not for everyone to read
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, _ := strings.Cut(line, "="); strings.TrimSpace(key) == "connect" {
+			host, _, _ := strings.Cut(strings.TrimSpace(value), ":")
+			return host
+		}
+	}
+	return ""
+}
+
+// zone is the machine's, as cloud-init has written it down; it is what the instance's
+// metadata said when it started.
+func (s *Share) zone() string {
+	text, err := fs.ReadFile(s.system.Tables(), "run/cloud-init/instance-data.json")
+	if err != nil {
+		return ""
+	}
+	var data struct {
+		V1 struct {
+			Zone string `json:"availability_zone"`
+		} `json:"v1"`
+	}
+	if err := json.Unmarshal(text, &data); err != nil {
+		return ""
+	}
+	return data.V1.Zone
+}
+
 // Health is what can be known of the mount without asking the server.
 type Health struct {
 	Hanging  int           // calls of this share that hang
@@ -235,7 +305,9 @@ type Health struct {
 	Lease    time.Duration // see [Mount]
 	Expired  time.Duration
 	Backlog  int64
-	Timeouts int64 // requests that had to be sent again, since the mount
+	Timeouts int64         // requests that had to be sent again, since the mount
+	Requests int64         // requests, since the mount
+	Waited   time.Duration // for their answers, in sum: the growth of both says how fast the server is now
 }
 
 // Health reads the kernel's tables, and touches nothing that can hang.
@@ -246,6 +318,6 @@ func (s *Share) Health() (Health, error) {
 	}
 	return Health{
 		Hanging: s.pool.hanging(), Open: !s.pool.stuck(),
-		Lease: m.Lease, Expired: m.Expired, Backlog: m.Backlog, Timeouts: m.Timeouts,
+		Lease: m.Lease, Expired: m.Expired, Backlog: m.Backlog, Timeouts: m.Timeouts, Requests: m.Requests, Waited: m.Waited,
 	}, nil
 }

@@ -31,6 +31,10 @@ type Mount struct {
 	// Timeouts is the number of requests that found no answer in time, since the
 	// mount.
 	Timeouts int64
+	// Requests is the number of requests since the mount, and Waited the sum of the
+	// times from when each was sent to its answer.
+	Requests int64
+	Waited   time.Duration
 }
 
 // NFS reports whether the mount is of a network file system by NFS.
@@ -160,7 +164,11 @@ func (m *Mount) addStat(fields []string) {
 	case name == "xprt" && len(fields) > 11 && fields[1] == "tcp":
 		m.Backlog = number(fields[11])
 	case strings.HasSuffix(fields[0], ":") && len(fields) >= 9 && name == strings.ToUpper(name):
+		// operations, transmissions, timeouts, bytes sent and received, milliseconds in
+		// the queue and until the answer
+		m.Requests += number(fields[1])
 		m.Timeouts += number(fields[3])
+		m.Waited += time.Duration(min(number(fields[7]), mostMillis)) * time.Millisecond
 	}
 }
 
@@ -171,6 +179,9 @@ func number(s string) int64 {
 	}
 	return max(n, 0)
 }
+
+// mostMillis is about a year.
+const mostMillis = 365 * 24 * 3600 * 1000
 
 // seconds reads a number of seconds, of at most a year.
 func seconds(s string) time.Duration {

@@ -31,8 +31,8 @@ device 127.0.0.1:/ mounted on /mnt/efs with fstype nfs4 statvers=1.1
 	xprt:	tcp 0 0 2 0 11 1000 999 0 5000 42 8 100 200
 	per-op statistics
 	        NULL: 1 1 0 44 24 0 0 0 0
-	        READ: 10 12 2 44 24 0 0 0 0
-	       WRITE: 10 12 3 44 24 0 0 0 0
+	        READ: 10 12 2 44 24 3 4 7 0
+	       WRITE: 10 12 3 44 24 0 5 6 0
 
 device server:/y mounted on /mnt/twice with fstype nfs4 statvers=1.1
 	nfsv4:	bm0=0xfdffbfff,lease_time=10,lease_expired=0
@@ -77,6 +77,8 @@ func TestTheKernelTellsTheLeaseOfAMount(t *testing.T) {
 	require.Equal(t, 7*time.Second, m.Expired)
 	require.EqualValues(t, 42, m.Backlog)
 	require.EqualValues(t, 5, m.Timeouts)
+	require.EqualValues(t, 21, m.Requests)
+	require.Equal(t, 9*time.Millisecond, m.Waited)
 	require.Equal(t, "4.1", m.Version())
 	require.True(t, m.NFS())
 }
@@ -166,6 +168,31 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"actimeo", "s:/ rw," + sound + ",acregmax=0", "", nil, []string{"noac"}},
 		{"lookupcache", "s:/ rw," + sound + ",lookupcache=none", "", nil, []string{"lookupcache"}},
 		{"nocto", "s:/ rw," + sound + ",nocto", "", nil, []string{"nocto"}},
+		{"several connections", "s:/ rw," + sound + ",nconnect=4", "", nil, []string{"nconnect"}},
+		{
+			"a mount target in another zone", "eu-west-1b.fs-0123abcd.efs.eu-west-1.amazonaws.com:/ rw," + sound, "",
+			[]string{"run/cloud-init/instance-data.json", `{"v1": {"availability_zone": "eu-west-1a"}}`},
+			[]string{"zone"},
+		},
+		{
+			"a mount target in the same zone", "eu-west-1a.fs-0123abcd.efs.eu-west-1.amazonaws.com:/ rw," + sound, "",
+			[]string{"run/cloud-init/instance-data.json", `{"v1": {"availability_zone": "eu-west-1a"}}`},
+			[]string{},
+		},
+		{
+			"a name without a zone", "fs-0123abcd.efs.eu-west-1.amazonaws.com:/ rw," + sound, "",
+			[]string{"run/cloud-init/instance-data.json", `{"v1": {"availability_zone": "eu-west-1a"}}`},
+			[]string{},
+		},
+		{"a zone, and nobody knows the machine's", "eu-west-1b.fs-0123abcd.efs.eu-west-1.amazonaws.com:/ rw," + sound, "", []string{"run/cloud-init/instance-data.json", `{`}, []string{}},
+		{
+			"a tunnel to another zone", "127.0.0.1:/ rw," + sound + ",port=20055", "",
+			[]string{
+				"var/run/efs/stunnel-config.fs-0123abcd.mnt.efs.20055", "fips = no\n[efs]\nconnect = eu-west-1b.fs-0123abcd.efs.eu-west-1.amazonaws.com:2049\n",
+				"run/cloud-init/instance-data.json", `{"v1": {"availability_zone": "eu-west-1a"}}`,
+			},
+			[]string{"zone"},
+		},
 		{"NFSv4.0", "s:/ rw," + sound + ",vers=4.0", "", nil, []string{"vers"}},
 		{"the lease ran out", "s:/ rw," + sound, "\tnfsv4:\tlease_time=90,lease_expired=3\n", nil, []string{"lease"}},
 		{"little is read ahead", "s:/ rw," + sound, "", []string{"sys/class/bdi/0:90/read_ahead_kb", "128\n"}, []string{"read_ahead_kb"}},
@@ -198,6 +225,16 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"type"}, checks(r))
 	require.Equal(t, efsshare.Local, r.Kind)
+}
+
+func TestDoctorIsToldTheZone(t *testing.T) {
+	s, err := shareOn(t, "eu-west-1b.fs-0123abcd.efs.eu-west-1.amazonaws.com:/ rw,"+sound, "")
+	require.NoError(t, err)
+	for zone, want := range map[string][]string{"eu-west-1a": {"zone"}, "eu-west-1b": {}} {
+		r, err := s.Doctor(t.Context(), &efsshare.DoctorOptions{Zone: zone})
+		require.NoError(t, err)
+		require.Equal(t, want, checks(r), zone)
+	}
 }
 
 func TestEFSIsRecognised(t *testing.T) {
