@@ -81,7 +81,7 @@ func (s State) Apply(set State, unset []string) State {
 // type, or more than [MaxState] bytes as JSON.
 func (s State) Normal() (State, error) {
 	out, err := s.normalValues()
-	if err == nil {
+	if err == nil && len(out) > 0 {
 		err = out.checkSize()
 	}
 	if err != nil {
