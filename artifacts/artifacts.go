@@ -62,8 +62,9 @@ type Store interface {
 	// keep, to send it when it is known to be new; never one of unknown size). One
 	// whose size or time changes while it is read fails the Publish with ErrConflict.
 	// A file whose size is negative is read to its end, see [Streams]. Regular files
-	// only: anything else, a path of more than [MaxFilePath] bytes, more than
-	// [MaxFiles] files and a version with no file at all are ErrInvalid. An error of
+	// only: anything else, a path of more than [MaxFilePath] bytes, paths that are not
+	// [Distinct], more than [MaxFiles] files and a version with no file at all are
+	// ErrInvalid. An error of
 	// the files themselves is in the chain of the one returned.
 	Publish(ctx context.Context, name Name, files fs.FS, opts *PublishOptions) (Publication, error)
 

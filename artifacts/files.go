@@ -173,7 +173,7 @@ func Scan(ctx context.Context, files fs.FS) ([]FileInfo, error) {
 		return nil, err
 	}
 	slices.SortFunc(out, func(a, b FileInfo) int { return strings.Compare(a.Path, b.Path) })
-	return out, nil
+	return out, Distinct(out)
 }
 
 func scan(path string, d fs.DirEntry) (FileInfo, error) {

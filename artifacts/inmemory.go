@@ -286,6 +286,9 @@ func join(parts map[int]part, created time.Time) (tree, error) {
 		return tree{}, fmt.Errorf("%w: %d files: from 1 to %d in a version", ErrInvalid, len(byPath), MaxFiles)
 	}
 	t, err := newTree(slices.Collect(maps.Values(byPath)), created)
+	if err == nil {
+		err = Distinct(infos(t.files))
+	}
 	if err != nil {
 		// Each part is well formed, so it is their union that is not.
 		return tree{}, fmt.Errorf("%w: parts together: %w", ErrConflict, err)

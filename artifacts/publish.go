@@ -23,7 +23,8 @@ type PublishOptions struct {
 	// Ranks is how many processes publish parts of this version, Rank which of
 	// them this is, from 0. Zero means one. A rank may have no files. Parts that
 	// disagree on Ranks are ErrConflict. So are two parts that have the same path
-	// with different content, or as a file and as a directory: whoever comes last,
+	// with different content, as a file and as a directory, or in two forms that are not
+	// [Distinct]: whoever comes last,
 	// if not before, gets the error, and nothing becomes visible. A rank that comes
 	// again before the version is visible replaces its part, after such an error
 	// too. Parts wait for the others for a week at least.

@@ -169,6 +169,14 @@ var content = []promise{
 			want(x, path, x.read(1, path), fmt.Sprint(i))
 		}
 	}},
+	{"paths that differ by case or by normal form alone are ErrInvalid", func(x *fixture) {
+		for _, two := range [][2]string{{"README", "readme"}, {"caf\u00e9", "cafe\u0301"}, {"D", "d/x"}, {"x/\u212b", "X/a\u030a"}} {
+			_, err := x.Publish(x.Context(), x.name, files(two[0], "1", two[1], "2"), nil)
+			wantErr(x, fmt.Sprintf("%q", two), err, artifacts.ErrInvalid)
+		}
+		want(x, "records", len(x.history(nil)), 0)
+		x.publish(files("D/x", "1", "d/y", "2", "cafe", "3", "caf\u00e9", "4"), nil)
+	}},
 	{"names have their limits on both sides", func(x *fixture) {
 		seg := strings.Repeat("s", artifacts.MaxSegment)
 		room := artifacts.MaxName - len(x.name.Tenant) - 1 // the tenant and its slash

@@ -100,6 +100,8 @@ var ranks = []promise{
 		wantErr(x, "other content", err, artifacts.ErrConflict)
 		_, err = x.rank(1, 2, files("a/b", "2"))
 		wantErr(x, "a file that is a directory", err, artifacts.ErrConflict)
+		_, err = x.rank(1, 2, files("SHARED", "2"))
+		wantErr(x, "a path in another case", err, artifacts.ErrConflict)
 		x.absent(artifacts.Ref{})
 		p, err := x.rank(1, 2, files("shared", "1", "b", "2"))
 		if err != nil || p.Version.Files != 3 {

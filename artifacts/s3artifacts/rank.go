@@ -183,7 +183,8 @@ func joined(parts []part) ([]file, error) {
 		files = append(files, f)
 	}
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.Path, b.Path) })
-	if _, err := artifacts.NewTree(infos(files), time.Time{}, nil); err != nil {
+	_, err := artifacts.NewTree(infos(files), time.Time{}, nil)
+	if err = firstError(err, artifacts.Distinct(infos(files))); err != nil {
 		// Each part is well formed, so it is their union that is not.
 		return nil, fmt.Errorf("%w: parts together: %w", artifacts.ErrConflict, err)
 	}
