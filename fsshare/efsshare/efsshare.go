@@ -158,7 +158,7 @@ type Share struct {
 	system kernel.System
 
 	mu    sync.Mutex
-	locks kernel.Root // the folder of lock files, once there is one
+	locks map[string]kernel.Root // the folders of lock files that were used, by name
 }
 
 var _ fsshare.Share = (*Share)(nil)
@@ -216,10 +216,10 @@ func (s *Share) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.root.Close()
-	if s.locks != nil {
-		err = errors.Join(err, s.locks.Close())
-		s.locks = nil
+	for _, folder := range s.locks {
+		err = errors.Join(err, folder.Close())
 	}
+	s.locks = nil
 	return err
 }
 

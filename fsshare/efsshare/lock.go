@@ -81,8 +81,7 @@ func (s *Share) Lock(ctx context.Context, lock string, opts *fsshare.LockOptions
 
 // Acquire is Lock, for those who need what only this package's locks can do.
 //
-// On NFS it asks the server, without contention: attributes of two directories, an
-// open, two locks and an unlock, and for an exclusive lock two reads and a write
+// On NFS it asks the server, without contention: an open, two locks and an unlock, and for an exclusive lock two reads and a write
 // with its commit. Its Unlock writes, unlocks and closes. Who waits asks four times
 // a second at the head of the queue, and once a second behind it.
 func (s *Share) Acquire(ctx context.Context, lock string, opts *fsshare.LockOptions) (*Lock, error) {
@@ -241,31 +240,26 @@ func (s *Share) openLock(lock string, flags int) (f kernel.File, err error) {
 func closeFile(f kernel.File) { _ = f.Close() }
 
 func (s *Share) openLockOnce(name string, flags int) (kernel.File, error) {
-	locks, err := s.lockFolder(flags)
+	folder, err := s.lockFolder(path.Dir(name), flags)
 	if err != nil {
 		return nil, err
 	}
-	if flags&os.O_CREATE == 0 {
-		return locks.OpenFile(name, flags|kernel.NonBlock, 0)
-	}
-	const fileMode = 0o666 // before the process's mask
+	base := path.Base(name)
 	// Mostly the file is there. O_CREATE asks for the right to create in a folder
 	// that may belong to another user.
-	f, err := locks.OpenFile(name, flags&^os.O_CREATE|kernel.NonBlock, 0)
-	if !errors.Is(err, fs.ErrNotExist) {
+	f, err := folder.OpenFile(base, flags&^os.O_CREATE|kernel.NonBlock, 0)
+	if flags&os.O_CREATE == 0 || !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	if err := locks.MkdirAll(path.Dir(name), dirMode); err != nil {
-		return nil, err
-	}
-	return locks.OpenFile(name, flags|kernel.NonBlock, fileMode)
+	const fileMode = 0o666 // before the process's mask
+	return folder.OpenFile(base, flags|kernel.NonBlock, fileMode)
 }
 
-// lockFolder returns the folder of lock files. It is kept open: that spares each
-// lock the way there.
-func (s *Share) lockFolder(flags int) (kernel.Root, error) {
+// lockFolder returns a folder of lock files. Those that are used are kept open: that
+// spares each lock the way there.
+func (s *Share) lockFolder(name string, flags int) (kernel.Root, error) {
 	s.mu.Lock()
-	kept := s.locks
+	kept := s.locks[name]
 	s.mu.Unlock()
 	if kept != nil {
 		return kept, nil
@@ -273,32 +267,47 @@ func (s *Share) lockFolder(flags int) (kernel.Root, error) {
 	if err := refresh(s.root); err != nil {
 		return nil, err
 	}
-	if flags&os.O_CREATE != 0 {
-		if err := s.root.MkdirAll(lockDir, dirMode); err != nil {
+	full := path.Join(lockDir, name)
+	opened, err := s.root.OpenRoot(full)
+	if errors.Is(err, fs.ErrNotExist) && flags&os.O_CREATE != 0 {
+		if err := s.root.MkdirAll(full, dirMode); err != nil {
 			return nil, err
 		}
+		opened, err = s.root.OpenRoot(full)
 	}
-	opened, err := s.root.OpenRoot(lockDir)
 	if err != nil {
 		return nil, err
 	}
+	const most = 32
+	if s.lockFolders() >= most {
+		s.forgetLocks()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.locks != nil {
+	if kept := s.locks[name]; kept != nil {
 		_ = opened.Close()
-		return s.locks, nil
+		return kept, nil
 	}
-	s.locks = opened
+	if s.locks == nil {
+		s.locks = map[string]kernel.Root{}
+	}
+	s.locks[name] = opened
 	return opened, nil
+}
+
+func (s *Share) lockFolders() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.locks)
 }
 
 func (s *Share) forgetLocks() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.locks != nil {
-		_ = s.locks.Close()
-		s.locks = nil
+	for _, folder := range s.locks {
+		_ = folder.Close()
 	}
+	s.locks = nil
 }
 
 // discard closes what will not be used, and waits a little, so that whoever is
@@ -333,7 +342,7 @@ func (l *Lock) take(ctx, line context.Context, at place) error {
 // queue goes through the turnstile to the lock.
 func (l *Lock) queue(ctx context.Context, at place) error {
 	if at == outside {
-		behind := attempt{first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }}
+		behind := attempt{tried: true, first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }}
 		if err := l.poll(ctx, behind); err != nil {
 			return err
 		}
@@ -341,7 +350,7 @@ func (l *Lock) queue(ctx context.Context, at place) error {
 	if at == inside {
 		return nil
 	}
-	front := attempt{first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(l.kind()) }}
+	front := attempt{tried: at == head, first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(l.kind()) }}
 	if err := l.poll(ctx, front); err != nil {
 		return err
 	}
@@ -367,8 +376,9 @@ func (l *Lock) tryMain(what kernel.LockKind) (busy bool, err error) {
 
 // An attempt is what to poll for.
 type attempt struct {
-	try  func() (busy bool, err error)
-	late func(bool) // gets what a try returns after poll has returned; may be nil
+	try   func() (busy bool, err error)
+	tried bool       // just now, in vain
+	late  func(bool) // gets what a try returns after poll has returned; may be nil
 
 	first, last, part time.Duration // see firstRest
 }
@@ -377,10 +387,12 @@ type attempt struct {
 // waits is always the last to look.
 func (l *Lock) poll(ctx context.Context, a attempt) error {
 	start := time.Now()
-	for {
-		busy, err := call(ctx, l.share.pool, a.try, a.late)
-		if err != nil || !busy {
-			return err
+	for tried := a.tried; ; tried = false {
+		if !tried {
+			busy, err := call(ctx, l.share.pool, a.try, a.late)
+			if err != nil || !busy {
+				return err
+			}
 		}
 		rest := min(max(a.first, time.Since(start)/a.part), a.last)
 		timer := time.NewTimer(rest/2 + rand.N(rest))

@@ -85,7 +85,8 @@ func TestNFSAFrozenMachineCommitsNothingWhenItIsThawed(t *testing.T) {
 
 			require.NoError(t, m.Freeze())
 			frozen := time.Now()
-			want, token := "", uint64(1)
+			var want string
+			token := uint64(1)
 			var next *efsshare.Lock
 			if contended {
 				var err error
