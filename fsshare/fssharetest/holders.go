@@ -19,12 +19,46 @@ var holderCases = []promise{
 	{"a shared holder has the token of the last exclusive one", sharedTokens},
 	{"Inspect says who holds the lock, and who did", inspectHolder},
 	{"a lock never taken has the zero Status", inspectNever},
+	{"Inspect sees that a lock was taken that it has looked for in vain", inspectFirst},
+	{"Inspect is fresh while its own machine waits for the lock", inspectWaiting},
 	{"Inspect does not take the lock, and is free while it is held", inspectFree},
 	{"Unlock twice is no error", unlockTwice},
 	{"after Unlock, Check and Commit are ErrLost", afterUnlock},
 	{"the lock's context is a child of Lock's and ends with Unlock", lockContext},
 	{"a lock may be used by many at the same time", lockTogether},
 	{"Hold gives the lock back, and reports the first error", hold},
+}
+
+func inspectFirst(t *testing.T, w world) {
+	for i := range 3 {
+		name := fmt.Sprint("lock", i)
+		wantEqual(t, "Held before anybody has it", inspect(t, w.b, name).Held, false)
+		l := w.lock(t, w.a, name, nil)
+		wantEqual(t, "Held", inspect(t, w.b, name).Held, true)
+		unlock(t, l)
+	}
+}
+
+func inspectWaiting(t *testing.T, w world) {
+	l := w.lock(t, w.a, "lock", nil)
+	commit(t, l, "old")
+	wantEqual(t, "what is committed", string(inspect(t, w.b, "lock").Data), "old")
+	ctx, cancel := context.WithCancel(w.limit(t))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if next, err := w.b.Lock(ctx, "lock", nil); err == nil {
+			t.Errorf("Lock = a lock that is held; Unlock = %v", next.Unlock())
+		}
+	})
+	for i := range 20 {
+		want := fmt.Sprint("new", i)
+		commit(t, l, want)
+		wantEqual(t, "what is committed", string(inspect(t, w.b, "lock").Data), want)
+		rest(ctx, time.Millisecond)
+	}
+	cancel()
+	wg.Wait()
+	unlock(t, l)
 }
 
 func outlives(t *testing.T, w world) {
