@@ -161,9 +161,11 @@ func TestAKeyIsOfModelPurposeAndContent(t *testing.T) {
 	require.Equal(t, 1, ask(&counting{id: "m2", dimension: 8}, document("a")), "another model")
 	require.Equal(t, 1, ask(&counting{id: "m", dimension: 16}, document("a")), "another dimension")
 	require.Equal(t, 1, ask(m(), input(embed.Input{Text: "a", Image: png})))
-	require.Equal(t, 1, ask(m(), input(embed.Input{Image: append(png, 'a')})), "where one part ends counts")
+	require.Equal(t, 1, ask(m(), input(embed.Input{Image: append(png, 'a')})))
 	require.Equal(t, 0, ask(m(), input(embed.Input{Image: append(png, 'a')})))
-	require.Equal(t, 6, cache.Len())
+	require.Equal(t, 1, ask(m(), input(embed.Input{Text: "a", Image: []byte("GIF89a")})))
+	require.Equal(t, 1, ask(m(), input(embed.Input{Text: "aGIF89a"})), "where the text ends and the image begins")
+	require.Equal(t, 8, cache.Len())
 }
 
 func TestAnErrorKeepsWhatCameBefore(t *testing.T) {

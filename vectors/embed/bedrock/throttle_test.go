@@ -68,6 +68,36 @@ func TestAServiceThatThrottlesIsWaitedFor(t *testing.T) {
 	})
 }
 
+// One call that is throttled says that the others would be: they wait too.
+func TestAllCallsWaitForAServiceThatThrottlesOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen calls
+		first := true
+		start := time.Now()
+		answers := seen.note(func(r *http.Request, body []byte) (int, string, string) {
+			if first {
+				first = false
+				return throttled(r, body)
+			}
+			return titan(r, body)
+		})
+		e, err := bedrock.New(client(func(r *http.Request, body []byte) (int, string, string) {
+			status, code, answer := answers(r, body)
+			if status == http.StatusOK {
+				time.Sleep(100 * time.Millisecond)
+			}
+			return status, code, answer
+		}), model, &bedrock.Options{Dimension: 256, Concurrency: 4})
+		require.NoError(t, err)
+		_, err = e.Documents(t.Context(), numberedTexts(40))
+		require.NoError(t, err)
+		require.Len(t, seen.times, 41)
+		for _, at := range seen.times[4:] {
+			require.GreaterOrEqual(t, at.Sub(start), 750*time.Millisecond)
+		}
+	})
+}
+
 func TestPatienceEnds(t *testing.T) {
 	for patience, want := range map[int]struct {
 		calls int
