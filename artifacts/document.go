@@ -92,10 +92,10 @@ func stringsOf(list []any) ([]string, error) {
 	return out, nil
 }
 
-// WithMetadata returns files with a file of metadata beside each document that
+// DescribeFiles returns files with a file of metadata beside each document that
 // metadata has, by path, for a [Store.Publish]. A path that is no file among files, or
 // has such a file already, is ErrInvalid.
-func WithMetadata(files fs.FS, metadata map[string]Metadata) (fs.FS, error) {
+func DescribeFiles(files fs.FS, metadata map[string]Metadata) (fs.FS, error) {
 	beside := map[string][]byte{}
 	for file, m := range metadata {
 		stat, err := fs.Stat(files, file)

@@ -14,7 +14,7 @@ import (
 
 func described(t *testing.T, store artifacts.Store, metadata map[string]artifacts.Metadata, pairs ...string) artifacts.ID {
 	t.Helper()
-	files, err := artifacts.WithMetadata(artifacts.Files(texts(pairs...)), metadata)
+	files, err := artifacts.DescribeFiles(artifacts.Files(texts(pairs...)), metadata)
 	require.NoError(t, err)
 	p, err := store.Publish(t.Context(), lake, files, &artifacts.PublishOptions{Kind: artifacts.Documents})
 	require.NoError(t, err)
@@ -86,11 +86,11 @@ func TestMetadataThatNobodyCouldFilterByAreRefused(t *testing.T) {
 	for name, m := range map[string]artifacts.Metadata{
 		"absent": {}, "b": {}, "a": {"k": 1}, "a ": {}, "../a": {},
 	} {
-		_, err := artifacts.WithMetadata(files, map[string]artifacts.Metadata{name: m})
+		_, err := artifacts.DescribeFiles(files, map[string]artifacts.Metadata{name: m})
 		require.ErrorIs(t, err, artifacts.ErrInvalid, "%s: %v", name, m)
 	}
 	for _, m := range []artifacts.Metadata{{"": "v"}, {"k": math.NaN()}, {"k": []any{"x"}}, {"k": nil}, {"k\n": "v"}, {"k": strings.Repeat("x", 1<<20)}} {
-		_, err := artifacts.WithMetadata(files, map[string]artifacts.Metadata{"a": m})
+		_, err := artifacts.DescribeFiles(files, map[string]artifacts.Metadata{"a": m})
 		require.ErrorIs(t, err, artifacts.ErrInvalid, "%v", m)
 	}
 	var store artifacts.InMemory

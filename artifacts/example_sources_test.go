@@ -74,7 +74,7 @@ func ExampleChangedDocuments() {
 	var store artifacts.InMemory
 	name := artifacts.Name{Path: "handbook"}
 	publish := func(texts map[string]artifacts.Metadata, files map[string][]byte) artifacts.ID {
-		described, err := artifacts.WithMetadata(artifacts.Files(files), texts)
+		described, err := artifacts.DescribeFiles(artifacts.Files(files), texts)
 		if err != nil {
 			fmt.Println(err)
 		}
