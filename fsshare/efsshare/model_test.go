@@ -11,8 +11,8 @@ import (
 // take the lock, write their token, commit and give back, and a server that may take
 // the locks of any of them at any moment, while the process goes on and does not
 // know. A process may stop for ever at any step (then it makes no more moves); a
-// crash gives its locks back. The mutants change one thing each, and the search must
-// find what breaks.
+// crash gives its locks back, and leaves the slot that was being written cut short.
+// The mutants change one thing each, and the search must find what breaks.
 
 const procs = 3
 
@@ -25,7 +25,8 @@ const (
 	atLock          // has the turnstile, wants the lock
 	leaving         // has the lock, gives back the turnstile
 	reading         // reads the page
-	claiming        // writes its token
+	claiming        // begins to write its token
+	syncing         // has written it when this is done
 	holding         // believes that it holds
 	upgrading       // holds the lock shared, and wants it alone
 	finished
@@ -38,18 +39,20 @@ type process struct {
 	token  uint8
 	lost   bool // the server refuses its descriptor; it does not know
 	reopen bool // it has another descriptor, which the server does not refuse
+	slot   uint8
 	left   uint8
 }
 
 // A world is a state of the model; it is comparable, and so is its own key.
 type world struct {
 	p     [procs]process
-	gate  uint8 // who has it: a process plus one
-	lock  uint8 // the same; alone
-	share uint8 // a bit for each that shares the lock
-	files uint8 // incarnations of the lock's file
-	token uint8 // in the file
-	data  uint8 // the token under which the data was committed
+	gate  uint8    // who has it: a process plus one
+	lock  uint8    // the same; alone
+	share uint8    // a bit for each that shares the lock
+	files uint8    // incarnations of the lock's file
+	slots [2]uint8 // the tokens in the file; 0 in a slot that is cut short, or never was written
+	token uint8    // the greatest that was given
+	data  uint8    // the token under which the data was committed
 	dirty string
 }
 
@@ -60,6 +63,8 @@ type mutant struct {
 	blockingShares bool // two that share wait for each other's leaving
 	renames        bool // makes its data current by a rename
 	newDescriptor  bool // proves that it holds by a write on a new descriptor
+	oneSlot        bool // writes its token over the newest
+	reuses         bool // goes on with the descriptor of a lost lock after an unlock
 	shared         bool // the program under test: shares and upgrades
 	rounds         uint8
 }
@@ -92,6 +97,9 @@ func (w *world) release(i int) {
 	w.share &^= 1 << i
 }
 
+// newest is the token that is read from the file.
+func (w *world) newest() uint8 { return max(w.slots[0], w.slots[1]) }
+
 // refused reports whether the server refuses what i writes through its descriptor.
 func (w *world) refused(i int) bool { return w.p[i].lost && !w.p[i].reopen }
 
@@ -114,7 +122,7 @@ func (m mutant) step(w world, i int, next func(world)) {
 		}
 		p.left++
 		p.stage, p.file, p.lost, p.reopen = atGate, w.files, false, false
-		p.read = w.token // only a mutant uses what was read so early
+		p.read = w.newest() // only a mutant uses what was read so early
 		next(w)
 	case atGate:
 		if w.refused(i) {
@@ -136,7 +144,7 @@ func (m mutant) step(w world, i int, next func(world)) {
 		next(w)
 	case reading:
 		if !m.keepsToken {
-			p.read = w.token
+			p.read = w.newest()
 		}
 		p.stage = claiming
 		next(w)
@@ -145,11 +153,22 @@ func (m mutant) step(w world, i int, next func(world)) {
 			w.fail(i, next)
 			return
 		}
+		p.slot = 0
+		if w.slots[0] == w.newest() != m.oneSlot {
+			p.slot = 1
+		}
+		w.slots[p.slot], p.stage = 0, syncing
+		next(w)
+	case syncing:
+		if w.refused(i) {
+			w.fail(i, next)
+			return
+		}
 		p.token = p.read + 1
 		if p.token <= w.token {
 			w.dirty = fmt.Sprintf("token %d after %d", p.token, w.token)
 		}
-		w.token, p.stage = p.token, holding
+		w.slots[p.slot], w.token, p.stage = p.token, p.token, holding
 		next(w)
 	case holding:
 		m.holdStep(w, i, next)
@@ -202,10 +221,10 @@ func (m mutant) holdStep(w world, i int, next func(world)) {
 		}
 		commit.data = p.token
 		next(commit)
-	case w.refused(i):
+	case w.refused(i) && !m.reuses:
 		w.fail(i, next)
 		return
-	default:
+	default: // who unlocks what it has lost is not refused any more
 		if p.token < w.data || p.token < w.token {
 			commit.dirty = fmt.Sprintf("a commit of token %d, and %d was given", p.token, w.token)
 		}
@@ -317,6 +336,8 @@ func TestModelFindsEachMutant(t *testing.T) {
 		{"blocking upgrade", mutant{blockingShares: true, shared: true}, "all wait for each other"},
 		{"pointer by rename", mutant{renames: true}, "replaced that of"},
 		{"heartbeat on a new descriptor", mutant{newDescriptor: true}, "replaced that of"},
+		{"one slot written again and again", mutant{oneSlot: true}, "token"},
+		{"a lost descriptor unlocked and used again", mutant{reuses: true}, "a commit of token"},
 	} {
 		c.mutant.rounds = 2
 		broken, states := c.mutant.search()
