@@ -132,7 +132,7 @@ func requireNotFar(t *testing.T, metric Metric, kernel codeKernel, query, row []
 	s := newSieve(ruler, kernel)
 	var sums [1]int32
 	kernel.sums(&s.query, codes, sums[:])
-	figure := ruler.figure(row, scale)
+	figure := ruler.figure(one(ruler.sums, ruler.query, row), scale)
 	reach := ruler.reach(ruler.distance(figure, row, scale))
 	require.False(t, s.far(sums[0], m, s.limit(reach)), "%s of %d: figure %v, reach %v", metric, len(row), figure, reach)
 }
@@ -193,7 +193,7 @@ func TestMostRowsAreLeftOut(t *testing.T) {
 					scale = cosineScale(row)
 				}
 				marks[i] = encodeRow(row, scale, codes[i*n:(i+1)*n])
-				top.push(hit{distance: ruler.distance(ruler.figure(row, scale), row, scale), key: fmt.Sprint(i)})
+				top.push(hit{distance: ruler.distance(ruler.figure(one(ruler.sums, ruler.query, row), scale), row, scale), key: fmt.Sprint(i)})
 			}
 			s.kernel.sums(&s.query, codes, sums)
 			limit, left := s.limit(ruler.reach(top.worst())), 0

@@ -2,13 +2,25 @@ package vectors
 
 import "math"
 
-// A kernel is a sum over the pairs of two vectors of one length: of products, or
-// of squared differences.
-type kernel func(a, b []float32) float32
+// A kernel sums over the pairs of numbers of a query and each of some rows, which
+// lie one after the other: products, or squared differences.
+type kernel func(query, rows, sums []float32)
+
+func dotsPortable(query, rows, sums []float32) {
+	for i := range sums {
+		sums[i] = dot(query, rows[i*len(query):(i+1)*len(query)])
+	}
+}
+
+func squaresPortable(query, rows, sums []float32) {
+	for i := range sums {
+		sums[i] = squares(query, rows[i*len(query):(i+1)*len(query)])
+	}
+}
 
 // Four accumulators keep four additions in flight; the compiler drops the bounds
 // checks of slices of constant length. Eight are slower: they spill.
-func dotPortable(a, b []float32) float32 {
+func dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float32
 	i := 0
@@ -25,7 +37,7 @@ func dotPortable(a, b []float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-func squaresPortable(a, b []float32) float32 {
+func squares(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float32
 	i := 0
@@ -64,7 +76,7 @@ func squaresWide(a, b []float32) (sum float64) {
 type ruler struct {
 	metric Metric
 	query  []float32 // of length 1 under Cosine
-	sum    kernel
+	sums   kernel
 }
 
 func newRuler(metric Metric, query []float32) ruler {
@@ -95,13 +107,13 @@ func (r ruler) reach(distance float64) float64 {
 	return distance
 }
 
-// figure is the cheap form of distance that a scan computes for every row.
-func (r ruler) figure(row []float32, scale float64) float64 {
-	sum := float64(r.sum(r.query, row))
+// figure is the cheap form of distance that a scan computes for every row, from
+// what the kernel sums.
+func (r ruler) figure(sum float32, scale float64) float64 {
 	if r.metric == Euclidean {
-		return sum
+		return float64(sum)
 	}
-	return 1 - sum*scale
+	return 1 - float64(sum)*scale
 }
 
 // distance makes a distance of a figure.

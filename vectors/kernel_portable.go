@@ -2,7 +2,7 @@
 
 package vectors
 
-func dotKernel() kernel { return dotPortable }
+func dotKernel() kernel { return dotsPortable }
 
 func squaresKernel() kernel { return squaresPortable }
 

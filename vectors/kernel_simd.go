@@ -10,11 +10,11 @@ import (
 func dotKernel() kernel {
 	switch {
 	case archsimd.X86.AVX512():
-		return dotAVX512
+		return dotsAVX512
 	case archsimd.X86.AVX2() && archsimd.X86.FMA():
-		return dotAVX2
+		return dotsAVX2
 	}
-	return dotPortable
+	return dotsPortable
 }
 
 func squaresKernel() kernel {
@@ -75,70 +75,92 @@ func sumsAVX512(q *queryCodes, rows []uint8, sums []int32) {
 	archsimd.ClearAVXUpperBits()
 }
 
-func dotAVX2(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 archsimd.Float32x8
-	i := 0
-	for ; i+32 <= len(a); i += 32 {
-		s0 = load8(a, i).MulAdd(load8(b, i), s0)
-		s1 = load8(a, i+8).MulAdd(load8(b, i+8), s1)
-		s2 = load8(a, i+16).MulAdd(load8(b, i+16), s2)
-		s3 = load8(a, i+24).MulAdd(load8(b, i+24), s3)
+func dotsAVX2(query, rows, sums []float32) {
+	n := len(query)
+	most := n / 32 * 32
+	for i := range sums {
+		row := rows[i*n : (i+1)*n]
+		var s0, s1, s2, s3 archsimd.Float32x8
+		for j := 0; j < most; j += 32 {
+			s0 = load8(query, j).MulAdd(load8(row, j), s0)
+			s1 = load8(query, j+8).MulAdd(load8(row, j+8), s1)
+			s2 = load8(query, j+16).MulAdd(load8(row, j+16), s2)
+			s3 = load8(query, j+24).MulAdd(load8(row, j+24), s3)
+		}
+		sums[i] = sum8(s0.Add(s1).Add(s2.Add(s3)))
 	}
-	sum := sum8(s0.Add(s1).Add(s2.Add(s3)))
 	archsimd.ClearAVXUpperBits()
-	return sum + dotPortable(a[i:], b[i:])
+	addRest(query, rows, sums, most, dot)
 }
 
-func squaresAVX2(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 archsimd.Float32x8
-	i := 0
-	for ; i+32 <= len(a); i += 32 {
-		d0 := load8(a, i).Sub(load8(b, i))
-		d1 := load8(a, i+8).Sub(load8(b, i+8))
-		d2 := load8(a, i+16).Sub(load8(b, i+16))
-		d3 := load8(a, i+24).Sub(load8(b, i+24))
-		s0, s1 = d0.MulAdd(d0, s0), d1.MulAdd(d1, s1)
-		s2, s3 = d2.MulAdd(d2, s2), d3.MulAdd(d3, s3)
+func squaresAVX2(query, rows, sums []float32) {
+	n := len(query)
+	most := n / 32 * 32
+	for i := range sums {
+		row := rows[i*n : (i+1)*n]
+		var s0, s1, s2, s3 archsimd.Float32x8
+		for j := 0; j < most; j += 32 {
+			d0 := load8(query, j).Sub(load8(row, j))
+			d1 := load8(query, j+8).Sub(load8(row, j+8))
+			d2 := load8(query, j+16).Sub(load8(row, j+16))
+			d3 := load8(query, j+24).Sub(load8(row, j+24))
+			s0, s1 = d0.MulAdd(d0, s0), d1.MulAdd(d1, s1)
+			s2, s3 = d2.MulAdd(d2, s2), d3.MulAdd(d3, s3)
+		}
+		sums[i] = sum8(s0.Add(s1).Add(s2.Add(s3)))
 	}
-	sum := sum8(s0.Add(s1).Add(s2.Add(s3)))
 	archsimd.ClearAVXUpperBits()
-	return sum + squaresPortable(a[i:], b[i:])
+	addRest(query, rows, sums, most, squares)
 }
 
-func dotAVX512(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 archsimd.Float32x16
-	i := 0
-	for ; i+64 <= len(a); i += 64 {
-		s0 = load16(a, i).MulAdd(load16(b, i), s0)
-		s1 = load16(a, i+16).MulAdd(load16(b, i+16), s1)
-		s2 = load16(a, i+32).MulAdd(load16(b, i+32), s2)
-		s3 = load16(a, i+48).MulAdd(load16(b, i+48), s3)
+func dotsAVX512(query, rows, sums []float32) {
+	n := len(query)
+	most := n / 64 * 64
+	for i := range sums {
+		row := rows[i*n : (i+1)*n]
+		var s0, s1, s2, s3 archsimd.Float32x16
+		for j := 0; j < most; j += 64 {
+			s0 = load16(query, j).MulAdd(load16(row, j), s0)
+			s1 = load16(query, j+16).MulAdd(load16(row, j+16), s1)
+			s2 = load16(query, j+32).MulAdd(load16(row, j+32), s2)
+			s3 = load16(query, j+48).MulAdd(load16(row, j+48), s3)
+		}
+		all := s0.Add(s1).Add(s2.Add(s3))
+		sums[i] = sum8(all.GetLo().Add(all.GetHi()))
 	}
-	all := s0.Add(s1).Add(s2.Add(s3))
-	sum := sum8(all.GetLo().Add(all.GetHi()))
 	archsimd.ClearAVXUpperBits()
-	return sum + dotPortable(a[i:], b[i:])
+	addRest(query, rows, sums, most, dot)
 }
 
-func squaresAVX512(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 archsimd.Float32x16
-	i := 0
-	for ; i+64 <= len(a); i += 64 {
-		d0 := load16(a, i).Sub(load16(b, i))
-		d1 := load16(a, i+16).Sub(load16(b, i+16))
-		d2 := load16(a, i+32).Sub(load16(b, i+32))
-		d3 := load16(a, i+48).Sub(load16(b, i+48))
-		s0, s1 = d0.MulAdd(d0, s0), d1.MulAdd(d1, s1)
-		s2, s3 = d2.MulAdd(d2, s2), d3.MulAdd(d3, s3)
+func squaresAVX512(query, rows, sums []float32) {
+	n := len(query)
+	most := n / 64 * 64
+	for i := range sums {
+		row := rows[i*n : (i+1)*n]
+		var s0, s1, s2, s3 archsimd.Float32x16
+		for j := 0; j < most; j += 64 {
+			d0 := load16(query, j).Sub(load16(row, j))
+			d1 := load16(query, j+16).Sub(load16(row, j+16))
+			d2 := load16(query, j+32).Sub(load16(row, j+32))
+			d3 := load16(query, j+48).Sub(load16(row, j+48))
+			s0, s1 = d0.MulAdd(d0, s0), d1.MulAdd(d1, s1)
+			s2, s3 = d2.MulAdd(d2, s2), d3.MulAdd(d3, s3)
+		}
+		all := s0.Add(s1).Add(s2.Add(s3))
+		sums[i] = sum8(all.GetLo().Add(all.GetHi()))
 	}
-	all := s0.Add(s1).Add(s2.Add(s3))
-	sum := sum8(all.GetLo().Add(all.GetHi()))
 	archsimd.ClearAVXUpperBits()
-	return sum + squaresPortable(a[i:], b[i:])
+	addRest(query, rows, sums, most, squares)
+}
+
+// addRest adds what pair makes of the numbers from most on, of which there are
+// fewer than a kernel takes at a time.
+func addRest(query, rows, sums []float32, most int, pair func(a, b []float32) float32) {
+	if n := len(query); most < n {
+		for i := range sums {
+			sums[i] += pair(query[most:], rows[i*n+most:(i+1)*n])
+		}
+	}
 }
 
 // load8 and load16 read v[i:] with no bounds check: their callers' loops end

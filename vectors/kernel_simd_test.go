@@ -14,10 +14,10 @@ func TestSIMDKernelsAgreeWithThePortableOnes(t *testing.T) {
 	type pair struct{ simd, portable kernel }
 	pairs := map[string]pair{}
 	if archsimd.X86.AVX2() && archsimd.X86.FMA() {
-		pairs["dot AVX2"], pairs["squares AVX2"] = pair{dotAVX2, dotPortable}, pair{squaresAVX2, squaresPortable}
+		pairs["dot AVX2"], pairs["squares AVX2"] = pair{dotsAVX2, dotsPortable}, pair{squaresAVX2, squaresPortable}
 	}
 	if archsimd.X86.AVX512() {
-		pairs["dot AVX-512"], pairs["squares AVX-512"] = pair{dotAVX512, dotPortable}, pair{squaresAVX512, squaresPortable}
+		pairs["dot AVX-512"], pairs["squares AVX-512"] = pair{dotsAVX512, dotsPortable}, pair{squaresAVX512, squaresPortable}
 	}
 	if len(pairs) == 0 {
 		t.Skip("this processor has neither AVX2 with FMA nor AVX-512")
@@ -27,13 +27,13 @@ func TestSIMDKernelsAgreeWithThePortableOnes(t *testing.T) {
 		for n := range 700 {
 			// An odd start: loads need no alignment.
 			a, b := randomData(r, n+1)[1:], randomData(r, n+3)[3:]
-			require.InDelta(t, p.portable(a, b), p.simd(a, b), 1e-5*float64(n+1), "%s of %d", name, n)
+			require.InDelta(t, one(p.portable, a, b), one(p.simd, a, b), 1e-5*float64(n+1), "%s of %d", name, n)
 			ones := make([]float32, n)
 			for i := range ones {
 				ones[i] = 1
 			}
-			require.InDelta(t, p.portable(ones, make([]float32, n)), p.simd(ones, make([]float32, n)), 0, "%s of %d ones", name, n)
-			require.InDelta(t, p.portable(ones, ones), p.simd(ones, ones), 0, "%s of %d ones", name, n)
+			require.InDelta(t, one(p.portable, ones, make([]float32, n)), one(p.simd, ones, make([]float32, n)), 0, "%s of %d ones", name, n)
+			require.InDelta(t, one(p.portable, ones, ones), one(p.simd, ones, ones), 0, "%s of %d ones", name, n)
 		}
 	}
 }

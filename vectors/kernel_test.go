@@ -17,9 +17,16 @@ func randomData(r *rand.Rand, n int) []float32 {
 	return v
 }
 
+// one is what a kernel makes of one row.
+func one(k kernel, query, row []float32) float32 {
+	var sums [1]float32
+	k(query, row, sums[:])
+	return sums[0]
+}
+
 // kernels returns those of this build beside the portable ones.
 func kernels() map[string][2]kernel {
-	return map[string][2]kernel{"portable": {dotPortable, squaresPortable}, "of this build": {dotKernel(), squaresKernel()}}
+	return map[string][2]kernel{"portable": {dotsPortable, squaresPortable}, "of this build": {dotKernel(), squaresKernel()}}
 }
 
 func TestKernelsAgreeWithFloat64(t *testing.T) {
@@ -30,8 +37,8 @@ func TestKernelsAgreeWithFloat64(t *testing.T) {
 			for range 20 {
 				a, b := randomData(r, n), randomData(r, n)
 				scale := math.Sqrt(dotWide(a, a)*dotWide(b, b)) + 1e-30
-				require.InDelta(t, dotWide(a, b)/scale, float64(k[0](a, b))/scale, 1e-5, "dot %s of %d", name, n)
-				require.InEpsilon(t, squaresWide(a, b)+1, float64(k[1](a, b))+1, 1e-5, "squares %s of %d", name, n)
+				require.InDelta(t, dotWide(a, b)/scale, float64(one(k[0], a, b))/scale, 1e-5, "dot %s of %d", name, n)
+				require.InEpsilon(t, squaresWide(a, b)+1, float64(one(k[1], a, b))+1, 1e-5, "squares %s of %d", name, n)
 			}
 		}
 	}
@@ -45,12 +52,28 @@ func TestKernelsReadEveryNumberOnce(t *testing.T) {
 			for i := range ones {
 				ones[i] = 1
 			}
-			require.InDelta(t, n, k[0](ones[:n], ones[:n]), 0, "dot %s of %d", name, n)
+			require.InDelta(t, n, one(k[0], ones[:n], ones[:n]), 0, "dot %s of %d", name, n)
 			for i := range n {
-				one := make([]float32, n)
-				one[i] = 3
-				require.InDelta(t, 3, k[0](one, ones[:n]), 0, "dot %s of %d at %d", name, n, i)
-				require.InDelta(t, n+3, k[1](one, ones[:n]), 0, "squares %s of %d at %d", name, n, i)
+				lone := make([]float32, n)
+				lone[i] = 3
+				require.InDelta(t, 3, one(k[0], lone, ones[:n]), 0, "dot %s of %d at %d", name, n, i)
+				require.InDelta(t, n+3, one(k[1], lone, ones[:n]), 0, "squares %s of %d at %d", name, n, i)
+			}
+		}
+	}
+}
+
+func TestKernelsKeepRowsApart(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	for name, k := range kernels() {
+		for _, n := range []int{1, 63, 64, 65, 100, 768} {
+			query, rows := randomData(r, n), randomData(r, 5*n)
+			for i, kernel := range k {
+				sums := make([]float32, 5)
+				kernel(query, rows, sums)
+				for row, sum := range sums {
+					require.InDelta(t, one(kernel, query, rows[row*n:(row+1)*n]), sum, 0, "kernel %d %s of %d, row %d", i, name, n, row)
+				}
 			}
 		}
 	}
@@ -68,7 +91,7 @@ func TestDistancesOfEveryMagnitude(t *testing.T) {
 				}
 				ruler := newRuler(metric, q)
 				scale := cosineScale(row)
-				got := ruler.distance(ruler.figure(row, scale), row, scale)
+				got := ruler.distance(ruler.figure(one(ruler.sums, ruler.query, row), scale), row, scale)
 				want := math.Sqrt(squaresWide(q, row))
 				if metric == Cosine {
 					want = 1 - dotWide(q, row)*scale*cosineScale(q)
@@ -90,7 +113,7 @@ func TestCosineDistancesAreFrom0To2(t *testing.T) {
 				row[i] = q[i] * factor
 			}
 			scale := cosineScale(row)
-			d := ruler.distance(ruler.figure(row, scale), row, scale)
+			d := ruler.distance(ruler.figure(one(ruler.sums, ruler.query, row), scale), row, scale)
 			require.True(t, d >= 0 && d <= 2 && (d < 1e-5 || d > 2-1e-5), "distance %v", d)
 		}
 	}
@@ -103,7 +126,7 @@ func BenchmarkDot768(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(768 * 4)
 			for b.Loop() {
-				k[0](x, y)
+				one(k[0], x, y)
 			}
 		})
 	}

@@ -106,6 +106,7 @@ type scanner struct {
 
 	top     topK
 	sums    [sifted]int32
+	floats  [sifted]float32
 	near    [sifted]uint8
 	touched float32 // see touch: a sum that nobody reads, so that it is computed
 }
@@ -174,10 +175,15 @@ func (s *scanner) scan(chunk int) {
 func (s *scanner) slab(chunk uint32) {
 	slab, dimension, first := s.table.slabs[chunk], s.table.dimension, chunk*s.table.perSlab
 	reach := s.ruler.reach(s.top.worst())
-	for i, scale := range slab.scale {
-		figure := s.ruler.figure(slab.data[i*dimension:(i+1)*dimension:(i+1)*dimension], scale)
-		if (figure <= reach || !finite(figure)) && slab.keys[i] != "" {
-			reach = s.push(figure, first+uint32(i))
+	for from := 0; from < len(slab.scale); from += sifted {
+		scales := slab.scale[from:min(from+sifted, len(slab.scale))]
+		sums := s.floats[:len(scales)]
+		s.ruler.sums(s.ruler.query, slab.data[from*dimension:], sums)
+		for i, sum := range sums {
+			figure := s.ruler.figure(sum, scales[i])
+			if (figure <= reach || !finite(figure)) && slab.keys[from+i] != "" {
+				reach = s.push(figure, first+uint32(from+i))
+			}
 		}
 	}
 }
@@ -207,9 +213,7 @@ func (s *scanner) selected(all []uint32) {
 			s.touched += touch(slab.row(i, s.table.dimension), 16)
 		}
 		for _, row := range rows {
-			slab, i := s.table.at(row)
-			figure := s.ruler.figure(slab.row(i, s.table.dimension), slab.scale[i])
-			if figure <= reach || !finite(figure) {
+			if figure := s.figure(row); figure <= reach || !finite(figure) {
 				reach = s.push(figure, row)
 			}
 		}
@@ -243,10 +247,15 @@ func (s *scanner) siftSelected(all []uint32) {
 	}
 }
 
+func (s *scanner) figure(row uint32) float64 {
+	slab, i := s.table.at(row)
+	s.ruler.sums(s.ruler.query, slab.row(i, s.table.dimension), s.floats[:1])
+	return s.ruler.figure(s.floats[0], slab.scale[i])
+}
+
 // measure is what the sieve could not decide.
 func (s *scanner) measure(row uint32, limit float64) float64 {
-	slab, i := s.table.at(row)
-	figure := s.ruler.figure(slab.row(i, s.table.dimension), slab.scale[i])
+	figure := s.figure(row)
 	if figure <= s.ruler.reach(s.top.worst()) || !finite(figure) {
 		return s.sieve.limit(s.push(figure, row))
 	}
