@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/genaistore/genaistore/artifacts"
 )
@@ -28,24 +28,20 @@ type storeFormat struct {
 	By           string `json:"by,omitempty"` // who made it
 }
 
-// A formatCheck is made once in a process.
-type formatCheck struct {
-	mu   sync.Mutex
-	done bool
-}
+// A formatCheck is made once in a process, or by each of several calls that begin at a
+// time: none waits for another.
+type formatCheck struct{ done atomic.Bool }
 
 // formatted makes sure that this release may write to the store, before the first
 // version of a name. Where there is no store yet it begins one, and finds out whether
 // the server honours If-None-Match: two records with one number would be the end of a
 // log. It costs 1 GET in a process, and 2 PUT in the life of a store.
 func (s *Store) formatted(ctx context.Context) error {
-	s.format.mu.Lock()
-	defer s.format.mu.Unlock()
-	if s.format.done {
+	if s.format.done.Load() {
 		return nil
 	}
 	err := s.checkFormat(ctx)
-	s.format.done = err == nil
+	s.format.done.Store(err == nil)
 	return err
 }
 
