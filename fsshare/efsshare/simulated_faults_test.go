@@ -298,6 +298,24 @@ func TestSimulatedWritesThatFailLate(t *testing.T) {
 	})
 }
 
+func TestSimulatedMountForReadingOnly(t *testing.T) {
+	virtually(t, "files", nil, func(t *testing.T, s simulated) {
+		put(t, s.a, "file", "old")
+		s.clients[1].ReadOnly(true)
+		_, err := s.b.WriteFile(t.Context(), "file", strings.NewReader("new"), nil)
+		require.ErrorIs(t, err, fsshare.ErrDenied)
+		require.ErrorIs(t, err, syscall.EROFS)
+		require.ErrorIs(t, s.b.Remove(t.Context(), "file"), fsshare.ErrDenied)
+		require.ErrorIs(t, s.b.Append(t.Context(), "file", []byte("new")), fsshare.ErrDenied)
+		_, err = s.b.Lock(t.Context(), "lock", nil)
+		require.ErrorIs(t, err, fsshare.ErrDenied)
+		put(t, s.a, "file", "new")
+		data, err := fs.ReadFile(s.b.FS(t.Context()), "file")
+		require.NoError(t, err)
+		require.Equal(t, "new", string(data))
+	})
+}
+
 func TestSimulatedHangs(t *testing.T) {
 	virtually(t, "a call returns by its deadline, and then at once", nil, func(t *testing.T, s simulated) {
 		put(t, s.a, "file", "x")

@@ -22,6 +22,7 @@ type NFSClient struct {
 	name   string
 
 	cut, frozen bool
+	readOnly    bool
 	delay       time.Duration
 	renewed     time.Time // when the server last heard of it
 	reclaimed   bool      // since the server's restart
@@ -63,6 +64,20 @@ func (c *NFSClient) Kill() {
 			h.closed, h.killed = true, true
 		}
 	})
+}
+
+// ReadOnly has the machine's mount for reading only, or not: what would change a file
+// or a name is EROFS.
+func (c *NFSClient) ReadOnly(readOnly bool) {
+	c.server.change(func() { c.readOnly = readOnly })
+}
+
+// writing is EROFS on a mount for reading only.
+func (c *NFSClient) writing() error {
+	if c.readOnly {
+		return syscall.EROFS
+	}
+	return nil
 }
 
 // Calls is how often the machine has asked the server what, by the names of its
@@ -205,18 +220,22 @@ func (c *NFSClient) Size(ctx context.Context, dir string) (float64, error) {
 // Tables implements kernel.System.
 func (c *NFSClient) Tables() fs.FS {
 	var silent time.Duration
+	access := "rw"
 	if err := c.do(func() error {
+		if c.readOnly {
+			access = "ro"
+		}
 		silent = max(0, time.Since(c.renewed)-c.server.opts.Lease)
 		return nil
 	}); err != nil {
 		return fstest.MapFS{}
 	}
 	o := c.server.opts
-	options := fmt.Sprintf("rw,vers=4.1,rsize=1048576,wsize=1048576,acregmin=%d,acregmax=%d,acdirmin=%d,acdirmax=%d,hard,noresvport,proto=tcp,timeo=600,retrans=2,local_lock=none",
-		seconds(o.FileMin), seconds(o.FileMax), seconds(o.DirMin), seconds(o.DirMax))
+	options := fmt.Sprintf("%s,vers=4.1,rsize=1048576,wsize=1048576,acregmin=%d,acregmax=%d,acdirmin=%d,acdirmax=%d,hard,noresvport,proto=tcp,timeo=600,retrans=2,local_lock=none",
+		access, seconds(o.FileMin), seconds(o.FileMax), seconds(o.DirMin), seconds(o.DirMax))
 	tables := fstest.MapFS{}
 	for name, text := range map[string]string{
-		"proc/self/mountinfo":                          fmt.Sprintf("20 1 0:20 / / rw - ext4 /dev/root rw\n30 20 0:40 / %s rw - nfs4 server:/ %s\n", NFSDir, options),
+		"proc/self/mountinfo":                          fmt.Sprintf("20 1 0:20 / / rw - ext4 /dev/root rw\n30 20 0:40 / %s %s - nfs4 server:/ %s\n", NFSDir, access, options),
 		"proc/self/mountstats":                         fmt.Sprintf("device server:/ mounted on %s with fstype nfs4 statvers=1.1\n\tnfsv4:\tlease_time=%d,lease_expired=%d\n", NFSDir, seconds(o.Lease), seconds(silent)),
 		"proc/sys/kernel/hostname":                     c.name + "\n",
 		"sys/module/nfs/parameters/recover_lost_locks": "N\n",

@@ -321,6 +321,9 @@ func (h *handle) Forget() error {
 
 func (h *handle) Chmod(mode fs.FileMode) error {
 	return h.step("chmod", func(*cache) error {
+		if err := h.client.writing(); err != nil {
+			return err
+		}
 		if err := h.client.sent(h.node); err != nil {
 			return err
 		}

@@ -126,6 +126,12 @@ func (c *NFSClient) enter(at spot) (dir *inode, err error) {
 // open finds or makes a file, and asks for its attributes: close-to-open.
 func (c *NFSClient) open(at spot, flag int, mode fs.FileMode) (*dentry, error) {
 	making, alone := flag&os.O_CREATE != 0, flag&os.O_EXCL != 0
+	if flag&(os.O_WRONLY|os.O_RDWR|os.O_TRUNC) != 0 && c.readOnly {
+		if _, err := c.there(at); errors.Is(err, errWait) || err != nil && !making {
+			return nil, err
+		}
+		return nil, syscall.EROFS
+	}
 	d, err := c.known(at)
 	if err == nil && d != nil && d.node != nil && making && alone {
 		d, err = c.lookup(at)
@@ -212,6 +218,9 @@ func (c *NFSClient) mkdir(at spot, mode fs.FileMode) error {
 	if err := c.vacant(at); err != nil {
 		return err
 	}
+	if err := c.writing(); err != nil {
+		return err
+	}
 	if err := c.ask("CREATE"); err != nil {
 		return err
 	}
@@ -250,6 +259,9 @@ func (c *NFSClient) linkNode(n *inode, b spot) error {
 	if err := c.vacant(b); err != nil {
 		return err
 	}
+	if err := c.writing(); err != nil {
+		return err
+	}
 	if n.dir() {
 		return syscall.EPERM
 	}
@@ -280,6 +292,9 @@ func (c *NFSClient) rename(a, b spot) error {
 		return err
 	}
 	target, err := c.verified(b)
+	if err == nil {
+		err = c.writing()
+	}
 	if err != nil {
 		return err
 	}
@@ -395,6 +410,9 @@ func (c *NFSClient) inUse(d *dentry) bool {
 func (c *NFSClient) remove(at spot) error {
 	n, err := c.there(at)
 	if err != nil {
+		return err
+	}
+	if err := c.writing(); err != nil {
 		return err
 	}
 	k := c.cache(at.dir)
