@@ -32,9 +32,13 @@ type Lock struct {
 	file    kernel.File
 	options fsshare.LockOptions
 	lease   time.Duration // 0 where no lock is ever lost
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	stop    chan struct{} // closed when the lock is not held any more
+
+	readOnly bool // nothing can be written to the file
+	whole    bool // there is only the lock of flock(2)
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	stop   chan struct{} // closed when the lock is not held any more
 
 	io    chan struct{} // has a place for one writer of slots; only calls of the pool take it
 	next  int64         // where the next slot is written
@@ -66,6 +70,9 @@ func (l *Lock) readToken(ctx context.Context) error {
 		return newest, err
 	}, nil)
 	l.slot = newest
+	if err == nil && l.readOnly && newest.Seq == 0 {
+		return errNoFile
+	}
 	if err != nil || l.lease == 0 {
 		return l.refused(err)
 	}
@@ -245,7 +252,16 @@ func (l *Lock) beat(ctx context.Context) error {
 	})
 }
 
+// writeBeat has the server answer a call that needs the lock: a write, or where
+// nothing can be written, a read.
 func (l *Lock) writeBeat() error {
+	if l.readOnly {
+		if err := l.file.Forget(); err != nil {
+			return err
+		}
+		_, err := l.file.ReadAt(make([]byte, 1), 0)
+		return err
+	}
 	var text [heartbeat]byte
 	l.mu.Lock()
 	l.beats++
@@ -424,6 +440,12 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	if !l.isShared() {
 		return fmt.Errorf("%w: the lock is exclusive already", fsshare.ErrInvalid)
 	}
+	if l.readOnly {
+		return fmt.Errorf("%w: the mount is for reading only", fsshare.ErrDenied)
+	}
+	if l.whole {
+		return fmt.Errorf("%w: this file system has only the locks of flock(2), which cannot be upgraded without a moment in which another may have them", errors.ErrUnsupported)
+	}
 	if err := l.check(ctx); err != nil {
 		return err
 	}
@@ -434,7 +456,7 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	if busy {
 		return errBusy
 	}
-	err = l.poll(ctx, attempt{first: firstRest, last: lastRest, part: restPart, try: func() (bool, error) { return l.tryMain(kernel.Exclusive) }, late: l.keepsShared})
+	err = l.poll(ctx, attempt{first: firstRest, last: lastRest, part: restPart, try: l.tryUpgrade, late: l.keepsShared})
 	// The turnstile is given back whatever came of it, also when ctx has ended.
 	<-l.share.pool.eventually(l.leaveTurnstile)
 	if err != nil {

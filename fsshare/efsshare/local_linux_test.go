@@ -224,6 +224,9 @@ func TestHeartbeatsKeepALock(t *testing.T) {
 }
 
 func TestALockThatTheServerRefusesIsLost(t *testing.T) {
+	if nfstest.InGuest() {
+		t.Skip("the guest has one processor, which others use too, and real leases")
+	}
 	s := open(t, t.TempDir())
 	before := runtime.NumGoroutine()
 	l, err := efsshare.Leased(t.Context(), s, "lock", time.Second)

@@ -176,11 +176,18 @@ const (
 // enter opens the lock's file and takes what is free: all that there is to do where
 // nobody else wants the lock, in one call.
 func (s *Share) enter(lock string, opts fsshare.LockOptions) (entry, error) {
+	l := &Lock{share: s, name: lock, options: opts, shared: opts.Shared, lease: s.mount.Lease, io: make(chan struct{}, 1)}
 	file, err := s.openLock(lock, os.O_RDWR|os.O_CREATE)
+	if opts.Shared && errors.Is(err, syscall.EROFS) {
+		l.readOnly = true
+		if file, err = s.openLock(lock, os.O_RDONLY); errors.Is(err, fs.ErrNotExist) {
+			err = errNoFile
+		}
+	}
 	if err != nil {
 		return entry{}, err
 	}
-	l := &Lock{share: s, name: lock, file: file, options: opts, shared: opts.Shared, lease: s.mount.Lease, io: make(chan struct{}, 1)}
+	l.file = file
 	at, err := l.step()
 	if err != nil {
 		closeFile(file)
@@ -190,14 +197,49 @@ func (s *Share) enter(lock string, opts fsshare.LockOptions) (entry, error) {
 }
 
 func (l *Lock) step() (place, error) {
-	if busy, err := l.file.LockByte(kernel.Exclusive, turnstileAt); busy || err != nil {
+	busy, err := l.tryTurnstile()
+	if err != nil && !l.share.mount.NFS() && noByteLocks(err) {
+		l.whole = true
+		busy, err = l.tryMain(l.kind())
+		if busy {
+			return head, err
+		}
+		return inside, err
+	}
+	if busy || err != nil {
 		return outside, err
 	}
 	if busy, err := l.tryMain(l.kind()); busy || err != nil {
 		return head, err
 	}
+	return inside, l.passTurnstile()
+}
+
+// noByteLocks reports whether a file system has no locks of byte ranges, as some that
+// are programs have none.
+func noByteLocks(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS)
+}
+
+// errNoFile is for a shared lock where nothing can be written.
+var errNoFile = fmt.Errorf("%w: on a mount for reading only, a lock can be shared that was once held exclusively; take it where the mount is for writing", fsshare.ErrDenied)
+
+// tryTurnstile takes the turnstile: shared by those who may write nothing, for whom
+// there is no exclusive lock.
+func (l *Lock) tryTurnstile() (busy bool, err error) {
+	what := kernel.Exclusive
+	if l.readOnly {
+		what = kernel.Shared
+	}
+	return l.file.LockByte(what, turnstileAt)
+}
+
+func (l *Lock) passTurnstile() error {
+	if l.whole {
+		return nil
+	}
 	_, err := l.file.LockByte(kernel.None, turnstileAt)
-	return inside, err
+	return err
 }
 
 // kind is what the lock was asked to be.
@@ -342,7 +384,7 @@ func (l *Lock) take(ctx, line context.Context, at place) error {
 // queue goes through the turnstile to the lock.
 func (l *Lock) queue(ctx context.Context, at place) error {
 	if at == outside {
-		behind := attempt{tried: true, first: firstBack, last: lastBack, part: backPart, try: func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }}
+		behind := attempt{tried: true, first: firstBack, last: lastBack, part: backPart, try: l.tryTurnstile}
 		if err := l.poll(ctx, behind); err != nil {
 			return err
 		}
@@ -354,17 +396,20 @@ func (l *Lock) queue(ctx context.Context, at place) error {
 	if err := l.poll(ctx, front); err != nil {
 		return err
 	}
-	return do(ctx, l.share.pool, func() error {
-		_, err := l.file.LockByte(kernel.None, turnstileAt)
-		return err
-	})
+	return do(ctx, l.share.pool, l.passTurnstile)
 }
 
+// flocks reports whether the lock of flock(2) is taken too.
+func (l *Lock) flocks() bool { return l.share.opts.Flock && !l.share.mount.NFS() }
+
 // tryMain tries for the lock itself, and on a local file system for that of
-// flock(2), if that is wanted.
+// flock(2), if that is wanted or there is no other.
 func (l *Lock) tryMain(what kernel.LockKind) (busy bool, err error) {
+	if l.whole {
+		return l.file.LockWhole(what)
+	}
 	busy, err = l.file.LockByte(what, mainAt)
-	if busy || err != nil || !l.share.opts.Flock || l.share.mount.NFS() {
+	if busy || err != nil || !l.flocks() {
 		return busy, err
 	}
 	if busy, err = l.file.LockWhole(what); busy || err != nil {
@@ -372,6 +417,26 @@ func (l *Lock) tryMain(what kernel.LockKind) (busy bool, err error) {
 		err = errors.Join(err, undo)
 	}
 	return busy, err
+}
+
+// tryUpgrade is tryMain for a holder of the shared lock, which it keeps where the
+// lock is busy. The kernel sees to that but for flock(2), which gives a lock back
+// before it tries for another.
+func (l *Lock) tryUpgrade() (busy bool, err error) {
+	busy, err = l.file.LockByte(kernel.Exclusive, mainAt)
+	if busy || err != nil || !l.flocks() {
+		return busy, err
+	}
+	busy, err = l.file.LockWhole(kernel.Exclusive)
+	if !busy && err == nil {
+		return false, nil
+	}
+	gone, again := l.file.LockWhole(kernel.Shared)
+	if gone {
+		return false, fmt.Errorf("%w: another program took it by flock(2) meanwhile", fsshare.ErrLost)
+	}
+	_, back := l.file.LockByte(kernel.Shared, mainAt)
+	return busy, errors.Join(err, again, back)
 }
 
 // An attempt is what to poll for.
@@ -438,6 +503,9 @@ func (s *Share) inspect(ctx context.Context, lock string) (fsshare.Status, error
 		}
 		defer closeFile(file)
 		held, err := file.ByteLocked(mainAt)
+		if err != nil && !s.mount.NFS() && noByteLocks(err) {
+			held, err = file.LockWhole(kernel.Exclusive) // for a moment, if it is free
+		}
 		if err != nil {
 			return fsshare.Status{}, err
 		}

@@ -163,7 +163,13 @@ func TestNFSGivingBackTheTurnstileDoesNotLetStaleWritesPass(t *testing.T) {
 // helper starts this binary as a process that does what TestHelperProcess says.
 func helper(ctx context.Context, t *testing.T, env ...string) (cmd *exec.Cmd, lines *bufio.Scanner) {
 	t.Helper()
-	cmd = exec.CommandContext(ctx, os.Args[0], "-test.run=^TestHelperProcess$")
+	return helperOf(ctx, t, "TestHelperProcess", env...)
+}
+
+// helperOf is helper for another test.
+func helperOf(ctx context.Context, t *testing.T, test string, env ...string) (cmd *exec.Cmd, lines *bufio.Scanner) {
+	t.Helper()
+	cmd = exec.CommandContext(ctx, os.Args[0], "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
