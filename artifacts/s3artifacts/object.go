@@ -38,9 +38,14 @@ func kind(code string) error {
 		return artifacts.ErrCorrupt
 	case "InvalidObjectState":
 		return artifacts.ErrArchived
+	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "MovedPermanently":
+		return errRegion
 	}
 	return nil
 }
+
+// errRegion says where the client is looking.
+var errRegion = fmt.Errorf("%w: the bucket is in another Region than the client", artifacts.ErrInvalid)
 
 // classify puts the kind of an error of S3 in front of it.
 func classify(key string, err error) error {
@@ -54,6 +59,8 @@ func classify(key string, err error) error {
 	}
 	if response, is := errors.AsType[*smithyhttp.ResponseError](err); is {
 		switch response.HTTPStatusCode() {
+		case http.StatusMovedPermanently:
+			return fmt.Errorf("%s: %w: %w", key, errRegion, err)
 		case http.StatusNotFound:
 			return fmt.Errorf("%s: %w: %w", key, artifacts.ErrNotFound, err)
 		case http.StatusForbidden:

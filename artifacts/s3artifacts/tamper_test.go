@@ -214,6 +214,27 @@ func TestWhatTheBucketIsNot(t *testing.T) {
 	require.True(t, strings.HasPrefix(err.Error(), "apply acme/llm/ranker: "), err.Error())
 }
 
+func TestABucketInAnotherRegionIsAClearError(t *testing.T) {
+	for code, status := range map[string]int{"PermanentRedirect": http.StatusMovedPermanently, "AuthorizationHeaderMalformed": http.StatusBadRequest, "": http.StatusMovedPermanently} {
+		fake := awsfake.NewS3("bucket")
+		fake.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if code == "" {
+				w.WriteHeader(status) // as a HEAD is answered
+			} else {
+				awsfake.Fail(w, r, status, code, "the bucket is in eu-west-1")
+			}
+			return true
+		})
+		_, err := open(t, fake.Client(), nil).Publish(t.Context(), ranker, files("w", "1"), nil)
+		require.ErrorIs(t, err, artifacts.ErrInvalid)
+		require.ErrorContains(t, err, "another Region")
+		if status == http.StatusMovedPermanently { // a HEAD that is answered with 400 does not say why
+			_, err = s3artifacts.EnsureBucket(t.Context(), fake.Client(), "bucket", nil)
+			require.ErrorIs(t, err, artifacts.ErrInvalid)
+		}
+	}
+}
+
 func TestOptionsThatNoStoreCanActOn(t *testing.T) {
 	client := awsfake.NewS3("bucket").Client()
 	for _, opts := range []*s3artifacts.Options{
