@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"time"
 
@@ -88,8 +89,8 @@ func (r *Run) find(ctx context.Context, wanted func(artifacts.Version) bool) (ar
 	return best, nil
 }
 
-// Resume copies the checkpoint with the most steps that nobody warned of to dir,
-// which must not have it yet, and returns its step: 0 if there is none.
+// Resume makes dir hold the checkpoint with the most steps that nobody warned of, and
+// returns its step: 0 if there is none. What dir has of it already is not fetched.
 func (r *Run) Resume(ctx context.Context, dir string) (step int64, err error) {
 	v, err := r.find(ctx, func(v artifacts.Version) bool { return v.Quarantined == "" })
 	if errors.Is(err, artifacts.ErrNotFound) {
@@ -98,10 +99,25 @@ func (r *Run) Resume(ctx context.Context, dir string) (step int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := os.CopyFS(dir, artifacts.FS(ctx, r.Store, v.ID)); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, fmt.Errorf("resume from %s: %w", v.ID, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return 0, fmt.Errorf("resume from %s: %w", v.ID, err)
+	}
+	_, err = artifacts.Checkout(ctx, r.Store, v.ID, root, nil)
+	if err := errors.Join(err, root.Close()); err != nil {
 		return 0, fmt.Errorf("resume from %s: %w", v.ID, err)
 	}
 	return v.Lineage.Step, nil
+}
+
+// Rows yields what a rank trains on in an epoch, from 0: the lines of its share of the
+// shards of a dataset, which is another one in each epoch, after a row that it had seen
+// when it saved its last checkpoint.
+func (r *Run) Rows(ctx context.Context, data artifacts.ID, rank int, epoch uint64, after artifacts.RowID) iter.Seq2[artifacts.Row, error] {
+	return artifacts.Rows(ctx, r.Store, data, &artifacts.ShardOptions{Workers: r.Ranks, Worker: rank, Seed: epoch + 1, After: after})
 }
 
 // Promote notes how a version did and puts it into production, unless somebody

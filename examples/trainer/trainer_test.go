@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/genaistore/genaistore/artifacts"
+	"github.com/genaistore/genaistore/artifacts/s3artifacts"
 	"github.com/genaistore/genaistore/examples/trainer"
+	"github.com/genaistore/genaistore/internal/awsfake"
 )
 
 func newRun(ranks int) *trainer.Run {
@@ -191,6 +193,54 @@ func TestPruneKeepsTheNewestAndWhatIsInUse(t *testing.T) {
 		left = append(left, v.ID.Number)
 	}
 	require.Equal(t, []int64{6, 5, 2, 1}, left)
+}
+
+// Each row is seen once in an epoch, by one rank, also by ranks that die in the middle.
+func TestARankGoesOnAfterTheRowOfItsCheckpoint(t *testing.T) {
+	store, err := s3artifacts.New(awsfake.NewS3("lab").Client(), "lab", nil)
+	require.NoError(t, err)
+	run := newRun(2)
+	run.Store = store
+	shards := map[string][]byte{}
+	for i := range 6 {
+		shards[fmt.Sprintf("%d.jsonl", i)] = fmt.Appendf(nil, "%d.1\n%d.2\n%d.3\n", i, i, i)
+	}
+	data, err := store.Publish(t.Context(), artifacts.Name{Path: "data"}, artifacts.Files(shards), nil)
+	require.NoError(t, err)
+	orders := map[string]bool{}
+	for epoch := range uint64(3) {
+		seen := map[string]int{}
+		order := ""
+		for rank := range 2 {
+			var after artifacts.RowID
+			for died := false; !died; {
+				died = true
+				for row, err := range run.Rows(t.Context(), data.Version.ID, rank, epoch, after) {
+					require.NoError(t, err)
+					seen[string(row.Data)]++
+					order += string(row.Data) + " "
+					if after = row.ID; row.ID.Row == 2 {
+						died = false // and starts again
+						break
+					}
+				}
+			}
+		}
+		require.Len(t, seen, 18)
+		for row, n := range seen {
+			require.Equal(t, 1, n, row)
+		}
+		orders[order] = true
+	}
+	require.Len(t, orders, 3, "each epoch has an order of its own")
+
+	save(t, run, 100)
+	dir := filepath.Join(t.TempDir(), "restored")
+	for range 2 {
+		step, err := run.Resume(t.Context(), dir)
+		require.NoError(t, err)
+		require.EqualValues(t, 100, step)
+	}
 }
 
 func Example() {
