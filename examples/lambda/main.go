@@ -7,7 +7,8 @@
 // environment names the table (TABLE), the tenant that is served (TENANT, which may be
 // empty), a model of Bedrock (MODEL_ID) and, if there is one, the endpoint of a custom
 // classifier of Comprehend that finds intents (CLASSIFIER). template.json deploys it
-// with the table and a role that can do no more than it must.
+// with the table and a role that can do no more than it must, and with a DAX cluster in a
+// VPC where that is wanted.
 //
 // Clients and stores are made once, before the first event, and that asks nothing of
 // anyone; then one connection to each service is opened, while the function still has
@@ -26,7 +27,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	comprehendsdk "github.com/aws/aws-sdk-go-v2/service/comprehend"
 	comprehendtypes "github.com/aws/aws-sdk-go-v2/service/comprehend/types"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/genaistore/genaistore/examples/internal/converse"
@@ -75,12 +75,10 @@ func open(ctx context.Context) (*service, error) {
 }
 
 func newService(cfg aws.Config, env func(string) string) (*service, error) {
-	for _, name := range []string{"TABLE", "MODEL_ID"} {
-		if env(name) == "" {
-			return nil, errors.New(name + " is not set")
-		}
+	if env("MODEL_ID") == "" {
+		return nil, errors.New("MODEL_ID is not set")
 	}
-	store, err := dynamomemory.New(dynamodb.NewFromConfig(cfg), env("TABLE"), nil)
+	store, err := function.Table(cfg, env)
 	if err != nil {
 		return nil, err
 	}

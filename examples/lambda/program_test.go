@@ -277,6 +277,8 @@ func TestTheProgramSaysWhatItLacks(t *testing.T) {
 	}
 	_, err := lambdatest.Start(t.Context(), program(t, ".", ""), &lambdatest.Options{Env: append(a.env, "CLASSIFIER=none")})
 	require.ErrorContains(t, err, "document-classifier-endpoint")
+	_, err = lambdatest.Start(t.Context(), program(t, ".", ""), &lambdatest.Options{Env: append(a.env, "DAX_ENDPOINT=daxs://cache")})
+	require.ErrorContains(t, err, "built without -tags dax")
 
 	f := a.start(t, program(t, ".", ""), "TABLE=other") // which is said in INIT, and by each event
 	require.Eventually(t, func() bool { return strings.Contains(f.Output(), `there is no table \"other\"`) }, time.Minute, 10*time.Millisecond)

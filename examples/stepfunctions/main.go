@@ -21,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	comprehendsdk "github.com/aws/aws-sdk-go-v2/service/comprehend"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/genaistore/genaistore/examples/internal/converse"
 	"github.com/genaistore/genaistore/examples/internal/function"
@@ -69,12 +68,10 @@ type machine struct {
 }
 
 func newSteps(cfg aws.Config, env func(string) string) (*machine, error) {
-	for _, name := range []string{"TABLE", "MODEL_ID"} {
-		if env(name) == "" {
-			return nil, errors.New(name + " is not set")
-		}
+	if env("MODEL_ID") == "" {
+		return nil, errors.New("MODEL_ID is not set")
 	}
-	table, err := dynamomemory.New(dynamodb.NewFromConfig(cfg), env("TABLE"), nil)
+	table, err := function.Table(cfg, env)
 	if err != nil {
 		return nil, err
 	}

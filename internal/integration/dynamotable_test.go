@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -180,6 +181,22 @@ func TestTheDescriptionsAreValidCloudFormation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bad.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(bad+"    Bad: {Type: AWS::DynamoDB::Table}\n"), 0o644))
 	_, err = check(path)
+	require.Error(t, err)
+}
+
+// The templates of the examples, with the policies that the packages generate.
+func TestTheTemplatesOfTheExamplesAreValidCloudFormation(t *testing.T) {
+	examples := filepath.Join("..", "..", "examples")
+	lambda := filepath.Join(examples, "lambda", "template.json")
+	out, err := lintTemplates(t, lambda, filepath.Join(examples, "stepfunctions", "template.json"))
+	require.NoError(t, err, out)
+
+	// That it would notice a role that nothing makes:
+	text, err := os.ReadFile(lambda)
+	require.NoError(t, err)
+	bad := filepath.Join(t.TempDir(), "bad.json")
+	require.NoError(t, os.WriteFile(bad, bytes.Replace(text, []byte("Role\",\n"), []byte("Roll\",\n"), 1), 0o644))
+	_, err = lintTemplates(t, bad)
 	require.Error(t, err)
 }
 
