@@ -3,6 +3,7 @@
 package vectors
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -23,4 +24,13 @@ func mapFile(f *os.File) (b []byte, unmap func() error, err error) {
 		return nil, nil, os.NewSyscallError("mmap", err)
 	}
 	return b, func() error { return os.NewSyscallError("munmap", syscall.Munmap(b)) }, nil
+}
+
+// syncFolder makes what was renamed in it last.
+func syncFolder(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

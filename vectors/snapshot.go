@@ -63,8 +63,9 @@ func (m *InMemory) Snapshot(w io.Writer) error {
 }
 
 // SnapshotFile is [InMemory.Snapshot] to a file, which it replaces at once when the
-// snapshot is whole: who opens it finds the old one or the new one. Indexes that
-// have the old one open keep it.
+// snapshot is whole: who opens it finds the old one or the new one, also after the
+// machine has stopped. Indexes that have the old one open keep it. The file is for
+// its owner alone, mode 0600.
 func (m *InMemory) SnapshotFile(ctx context.Context, name string) error {
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.tmp")
 	if err != nil {
@@ -87,6 +88,9 @@ func (m *InMemory) SnapshotFile(ctx context.Context, name string) error {
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("snapshot to %s: %w", name, err), os.Remove(f.Name()))
+	}
+	if err := syncFolder(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("snapshot to %s: %w", name, err)
 	}
 	return nil
 }
