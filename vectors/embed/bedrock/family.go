@@ -35,35 +35,37 @@ type family struct {
 	together   bool
 	characters int // of a text, 0 if the model counts tokens instead
 	imageBytes int // of a file
-	// encode is given texts alone or images alone, with a text if they go together.
+	formats    []string
+	// encode is given texts alone, images alone, or images that all have a text.
 	encode func(inputs []embed.Input, r request) any
 	decode func(answer []byte) ([][]float32, error)
 }
 
 func families() []family {
+	few, all := []string{"png", "jpeg"}, []string{"png", "jpeg", "gif", "webp"}
 	return []family{
 		{
 			name: "amazon.titan-embed-text-v2", suffix: ":normalized", dimensions: []int{256, 512, 1024}, texts: 1,
 			encode: encodeTitan, decode: decodeTitan,
 		},
 		{
-			name: "amazon.titan-embed-image-v1", dimensions: []int{256, 384, 1024}, texts: 1, images: 1, together: true, imageBytes: mostImageBytes,
+			name: "amazon.titan-embed-image-v1", dimensions: []int{256, 384, 1024}, texts: 1, images: 1, together: true, imageBytes: mostImageBytes, formats: all,
 			encode: encodeTitanImage, decode: decodeTitan,
 		},
 		{
-			name: "cohere.embed-v4", dimensions: []int{256, 512, 1024, 1536}, texts: 96, images: 96, together: true, imageBytes: mostImageBytes,
+			name: "cohere.embed-v4", dimensions: []int{256, 512, 1024, 1536}, texts: 96, images: 96, together: true, imageBytes: mostImageBytes, formats: all,
 			encode: encodeCohere, decode: decodeCohere,
 		},
 		{
-			name: "cohere.embed-english-v3", dimensions: []int{1024}, texts: 96, images: 1, characters: 2048, imageBytes: 5_000_000,
+			name: "cohere.embed-english-v3", dimensions: []int{1024}, texts: 96, images: 1, characters: 2048, imageBytes: 5_000_000, formats: few,
 			encode: encodeCohereV3, decode: decodeCohere,
 		},
 		{
-			name: "cohere.embed-multilingual-v3", dimensions: []int{1024}, texts: 96, images: 1, characters: 2048, imageBytes: 5_000_000,
+			name: "cohere.embed-multilingual-v3", dimensions: []int{1024}, texts: 96, images: 1, characters: 2048, imageBytes: 5_000_000, formats: few,
 			encode: encodeCohereV3, decode: decodeCohere,
 		},
 		{
-			name: "amazon.nova-2-multimodal-embeddings-v1", dimensions: []int{256, 384, 1024, 3072}, texts: 1, images: 1, imageBytes: mostImageBytes,
+			name: "amazon.nova-2-multimodal-embeddings-v1", dimensions: []int{256, 384, 1024, 3072}, texts: 1, images: 1, imageBytes: mostImageBytes, formats: all,
 			encode: encodeNova, decode: decodeNova,
 		},
 	}
@@ -126,32 +128,42 @@ func (f family) check(input embed.Input) error {
 	case len(input.Image) > f.imageBytes:
 		return fmt.Errorf("%w: an image of %d bytes: %d go to %s", embed.ErrInvalid, len(input.Image), f.imageBytes, f.name)
 	}
+	if format, err := embed.ImageFormat(input.Image); err != nil || !slices.Contains(f.formats, format) {
+		return fmt.Errorf("%w: an image of format %s: %s takes %s", embed.ErrInvalid, format, f.name, strings.Join(f.formats, ", "))
+	}
 	return nil
 }
 
-// calls returns the places of the inputs of each call: texts with texts, images with
-// images, as many as a call takes.
+// calls returns the places of the inputs of each call, as many as a call takes:
+// texts, images, and images with a text apart, so that what an input is sent with
+// does not decide how.
 func (f family) calls(inputs []embed.Input) [][]int {
-	var texts, images []int
+	var texts, images, both []int
 	for i, input := range inputs {
-		if len(input.Image) > 0 {
-			images = append(images, i)
-		} else {
+		switch {
+		case len(input.Image) == 0:
 			texts = append(texts, i)
+		case input.Text == "":
+			images = append(images, i)
+		default:
+			both = append(both, i)
 		}
 	}
 	calls := slices.Collect(slices.Chunk(texts, f.texts))
-	var call []int
+	return slices.Concat(calls, f.imageCalls(inputs, images), f.imageCalls(inputs, both))
+}
+
+// imageCalls packs images by number and by bytes.
+func (f family) imageCalls(inputs []embed.Input, places []int) [][]int {
+	var calls [][]int
 	bytes := 0
-	for _, i := range images {
+	for _, i := range places {
 		size := len(inputs[i].Image)
-		if len(call) == f.images || len(call) > 0 && bytes+size > mostImageBytes {
-			calls, call, bytes = append(calls, call), nil, 0
+		if last := len(calls) - 1; last >= 0 && len(calls[last]) < f.images && bytes+size <= mostImageBytes {
+			calls[last], bytes = append(calls[last], i), bytes+size
+			continue
 		}
-		call, bytes = append(call, i), bytes+size
-	}
-	if len(call) > 0 {
-		calls = append(calls, call)
+		calls, bytes = append(calls, []int{i}), size
 	}
 	return calls
 }

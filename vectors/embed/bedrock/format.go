@@ -78,15 +78,14 @@ func encodeCohere(inputs []embed.Input, r request) any {
 		out.InputType = "search_query"
 	}
 	for _, input := range inputs {
-		if len(input.Image) == 0 {
+		switch {
+		case len(input.Image) == 0:
 			out.Texts = append(out.Texts, input.Text)
-			continue
+		case input.Text == "":
+			out.Images = append(out.Images, dataURI(input.Image))
+		default:
+			out.Inputs = append(out.Inputs, cohereInput{[]cohereContent{{Type: "text", Text: input.Text}, {Type: "image_url", ImageURL: dataURI(input.Image)}}})
 		}
-		var content []cohereContent
-		if input.Text != "" {
-			content = append(content, cohereContent{Type: "text", Text: input.Text})
-		}
-		out.Inputs = append(out.Inputs, cohereInput{append(content, cohereContent{Type: "image_url", ImageURL: dataURI(input.Image)})})
 	}
 	return out
 }

@@ -102,8 +102,8 @@ func TestImagesAreSentAsEachFamilyTakesThem(t *testing.T) {
 			`{"inputText":"a dot","inputImage":"` + pngText + `","embeddingConfig":{"outputEmbeddingLength":256}}`,
 		},
 		"Cohere v4": {
-			cohereV4, alone, `{"input_type":"search_document","inputs":[{"content":[{"type":"image_url","image_url":"` + pngURI + `"}]}],"embedding_types":["float"],"truncate":"NONE","output_dimension":256}`,
-			`{"input_type":"search_query","inputs":[{"content":[{"type":"image_url","image_url":"` + pngURI + `"}]}],"embedding_types":["float"],"truncate":"NONE","output_dimension":256}`,
+			cohereV4, alone, `{"input_type":"search_document","images":["` + pngURI + `"],"embedding_types":["float"],"truncate":"NONE","output_dimension":256}`,
+			`{"input_type":"search_query","images":["` + pngURI + `"],"embedding_types":["float"],"truncate":"NONE","output_dimension":256}`,
 		},
 		"Cohere v4, with a text": {
 			cohereV4, captioned, `{"input_type":"search_document","inputs":[{"content":[{"type":"text","text":"a dot"},{"type":"image_url","image_url":"` + pngURI + `"}]}],"embedding_types":["float"],"truncate":"NONE","output_dimension":256}`,
@@ -155,6 +155,7 @@ func TestWhatAFamilyCannotSeeIsInvalid(t *testing.T) {
 		"an image with a text, to Cohere v3":      {"cohere.embed-english-v3", embed.Input{Image: png, Text: "a dot"}, "one or the other"},
 		"an image that is too large, to Cohere":   {"cohere.embed-english-v3", embed.Input{Image: append(png, make([]byte, 5_000_000)...)}, "5000000 go to"},
 		"an image that is too large for Bedrock":  {cohereV4, embed.Input{Image: append(png, make([]byte, 15_000_000)...)}, "15000000 go to"},
+		"an image that moves, to Cohere v3":       {"cohere.embed-english-v3", embed.Input{Image: []byte("GIF89a")}, "format gif: cohere.embed-english-v3 takes png, jpeg"},
 		"a file that is no image that is known":   {novaID, embed.Input{Image: []byte("BM")}, "PNG, JPEG, GIF or WebP"},
 		"a text too long for Cohere, as an input": {"cohere.embed-english-v3", embed.Input{Text: strings.Repeat("long ", 500)}, "takes 2048"},
 	} {
@@ -179,7 +180,7 @@ func TestImagesGoInCallsThatTheModelTakes(t *testing.T) {
 	e, err := bedrock.New(client(func(r *http.Request, body []byte) (int, string, string) {
 		mu.Lock()
 		defer mu.Unlock()
-		sizes = append(sizes, strings.Count(string(body), "image_url\":"))
+		sizes = append(sizes, strings.Count(string(body), "data:image/"))
 		require.Less(t, len(body), 25_000_000)
 		if len(body) < 1<<20 {
 			return seeing(r, body)
@@ -195,17 +196,18 @@ func TestImagesGoInCallsThatTheModelTakes(t *testing.T) {
 	for i := range 96 {
 		inputs = append(inputs, embed.Input{Image: fmt.Append(png, i)}, embed.Input{Text: fmt.Sprint("text ", i)})
 	}
+	inputs = append(inputs, embed.Input{Image: png, Text: "with a text"})
 	for range 4 { // of which three go together by bytes
 		inputs = append(inputs, embed.Input{Image: append(png, make([]byte, 4_900_000)...)})
 	}
 	found, err := e.Inputs(t.Context(), inputs)
 	require.NoError(t, err)
 	for i := range 96 {
-		image := fmt.Sprint([]map[string]string{{"type": "image_url", "image_url": "data:image/png;base64," + base64.StdEncoding.EncodeToString(fmt.Append(png, i))}})
+		image := "data:image/png;base64," + base64.StdEncoding.EncodeToString(fmt.Append(png, i))
 		require.Equal(t, numbers(256, "search_document", image), found[2*i])
 		require.Equal(t, numbers(256, "search_document", fmt.Sprint("text ", i)), found[2*i+1])
 	}
-	require.ElementsMatch(t, []int{96, 3, 1, 0}, sizes)
+	require.ElementsMatch(t, []int{96, 3, 1, 1, 0}, sizes)
 }
 
 func TestNovaIsToldWhatIsSearched(t *testing.T) {
