@@ -8,12 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/adk/v2/artifact"
 	"google.golang.org/genai"
@@ -93,33 +90,13 @@ type savedPart struct {
 	Part json.RawMessage `json:"part"`
 }
 
-// segment writes any text as a segment of a name.
-func segment(text string) string {
-	if text == "." || text == ".." {
-		return "%2E" + text[1:]
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRuneInString(text[i:])
-		if r == '%' || r == '/' || unicode.IsControl(r) || r == utf8.RuneError && n == 1 {
-			for _, c := range []byte(text[i : i+n]) {
-				fmt.Fprintf(&b, "%%%02X", c)
-			}
-		} else {
-			b.WriteString(text[i : i+n])
-		}
-		i += n
-	}
-	return b.String()
-}
-
 // ofSession and ofUser are the paths below which a session, or a user, has artifacts.
 func (a *Artifacts) ofSession(app, user, session string) string {
-	return path.Join(a.opts.Prefix, segment(app), segment(user), "s", segment(session))
+	return path.Join(a.opts.Prefix, artifacts.EscapeSegment(app), artifacts.EscapeSegment(user), "s", artifacts.EscapeSegment(session))
 }
 
 func (a *Artifacts) ofUser(app, user string) string {
-	return path.Join(a.opts.Prefix, segment(app), segment(user), "u")
+	return path.Join(a.opts.Prefix, artifacts.EscapeSegment(app), artifacts.EscapeSegment(user), "u")
 }
 
 func (a *Artifacts) name(app, user, session, file string) artifacts.Name {
@@ -127,7 +104,7 @@ func (a *Artifacts) name(app, user, session, file string) artifacts.Name {
 	if strings.HasPrefix(file, userScope) {
 		below = a.ofUser(app, user)
 	}
-	return artifacts.Name{Tenant: a.opts.Tenant, Path: below + "/" + segment(file)}
+	return artifacts.Name{Tenant: a.opts.Tenant, Path: below + "/" + artifacts.EscapeSegment(file)}
 }
 
 // reject makes the kit's complaint about a request an error of ours. Its text is that
@@ -275,9 +252,9 @@ func (a *Artifacts) List(ctx context.Context, req *artifact.ListRequest) (*artif
 			if err != nil {
 				return nil, err
 			}
-			file, err := url.PathUnescape(strings.TrimPrefix(v.ID.Name.Path, prefix+"/"))
+			file, err := artifacts.UnescapeSegment(strings.TrimPrefix(v.ID.Name.Path, prefix+"/"))
 			if err != nil {
-				return nil, fmt.Errorf("list %s: %w: %w", v.ID, artifacts.ErrCorrupt, err)
+				return nil, fmt.Errorf("list %s: %w", v.ID, err)
 			}
 			names = append(names, file)
 		}
