@@ -84,6 +84,50 @@ func TestSimulatedLossOfALock(t *testing.T) {
 		s.clients[0].Mend()
 		require.ErrorIs(t, l.Check(t.Context()), fsshare.ErrLost, "lost is lost: nobody can rely on a server's courtesy")
 	})
+	virtually(t, "who loses its place in the line takes it anew", &fssharetest.NFSOptions{Lease: 10 * time.Second}, func(t *testing.T, s simulated) {
+		l := acquire(t, s.a, nil)
+		waiter := contend(t.Context(), s.b, "lock")
+		time.Sleep(time.Second)
+		s.clients[1].Cut()
+		time.Sleep(30 * time.Second)
+		s.clients[1].Mend()
+		time.Sleep(time.Second)
+		require.NoError(t, l.Unlock())
+		got := <-waiter
+		require.NoError(t, got.err)
+		require.NoError(t, got.lock.Commit(t.Context(), []byte("next")))
+		require.NoError(t, got.lock.Unlock())
+	})
+	virtually(t, "a lost lock's file is closed", nil, func(t *testing.T, s simulated) {
+		put(t, s.a, "file", "x")
+		before := s.clients[0].Files()
+		for i := range 20 {
+			l, err := s.a.Acquire(t.Context(), fmt.Sprint("lock", i), nil)
+			require.NoError(t, err)
+			s.clients[0].Expire()
+			require.ErrorIs(t, l.Commit(t.Context(), nil), fsshare.ErrLost)
+			if i%2 == 0 {
+				require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
+			}
+		}
+		time.Sleep(time.Second)
+		require.Equal(t, before, s.clients[0].Files())
+	})
+	virtually(t, "a write of a slot that was cut short leaves the one before", nil, func(t *testing.T, s simulated) {
+		l := acquire(t, s.a, nil)
+		require.NoError(t, l.Commit(t.Context(), []byte("one")))
+		require.NoError(t, l.Commit(t.Context(), []byte("two")))
+		s.server.Tear()
+		require.ErrorIs(t, l.Commit(t.Context(), []byte("three")), fsshare.ErrLost)
+		status, err := s.b.Inspect(t.Context(), "lock")
+		require.NoError(t, err)
+		require.Equal(t, "two", string(status.Data))
+		require.Equal(t, l.Token(), status.Token)
+		s.clients[0].Expire()
+		next := acquire(t, s.b, nil)
+		require.Greater(t, next.Token(), l.Token())
+		require.NoError(t, next.Unlock())
+	})
 	virtually(t, "the lock of a killed process is free at once", nil, func(t *testing.T, s simulated) {
 		l := acquire(t, s.a, nil)
 		start := time.Now()

@@ -40,6 +40,7 @@ type NFS struct {
 	changes uint64
 	used    int64 // bytes
 	refuse  syscall.Errno
+	tear    bool
 	down    bool
 	gracing bool
 	grace   time.Time // its end
@@ -168,6 +169,10 @@ func (s *NFS) EndGrace() { s.change(func() { s.grace = time.Now() }) }
 // Refuse has the server answer writes with an error: ENOSPC, EDQUOT, or EIO, as
 // Amazon EFS does when it may not use its key. 0 ends that.
 func (s *NFS) Refuse(errno syscall.Errno) { s.change(func() { s.refuse = errno }) }
+
+// Tear has the server stop in the midst of the next write: half of it is there, and the
+// answer is EIO.
+func (s *NFS) Tear() { s.change(func() { s.tear = true }) }
 
 // Truth is what the server has at a path below the root, whatever clients believe;
 // nil if it is no file.
@@ -304,12 +309,17 @@ func (s *NFS) write(n *inode, data []byte, off int64) error {
 	if s.refuse != 0 {
 		return s.refuse
 	}
+	var torn error
+	if s.tear {
+		s.tear, torn = false, syscall.EIO
+		data = data[:len(data)/2]
+	}
 	if err := s.resize(n, max(int64(len(n.data)), off+int64(len(data)))); err != nil {
 		return err
 	}
 	copy(n.data[off:], data)
 	s.modify(n)
-	return nil
+	return torn
 }
 
 func (s *NFS) resize(n *inode, size int64) error {

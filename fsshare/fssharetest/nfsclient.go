@@ -88,6 +88,13 @@ func (c *NFSClient) Calls() map[string]int {
 	return maps.Clone(c.calls)
 }
 
+// Files is how many files and directories the machine has open.
+func (c *NFSClient) Files() int {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	return len(c.handles)
+}
+
 // reaches reports whether a call would be answered now.
 func (c *NFSClient) reaches() bool { return !c.cut && !c.frozen && !c.server.down }
 
