@@ -1,6 +1,7 @@
 package bedrock_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -71,6 +72,22 @@ func seeing(_ *http.Request, body []byte) (int, string, string) {
 		list[i] = numbers(max(in.OutputDimension, 256), in.InputType, what)
 	}
 	return answerJSON(map[string]any{"embeddings": map[string]any{"float": list}})
+}
+
+// A picture, a picture with its caption and a text are in one space: any finds the others.
+func ExampleEmbedder_Inputs() {
+	embedder, err := bedrock.New(client(seeing), "us.cohere.embed-v4:0", &bedrock.Options{Dimension: 256})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	vectors, err := embedder.Inputs(context.Background(), []embed.Input{{Image: png}, {Image: png, Text: "a dot"}, {Text: "a dot"}})
+	fmt.Println(len(vectors), err)
+	_, err = embedder.Inputs(context.Background(), []embed.Input{{Text: "a dot"}, {Image: []byte("BM6")}})
+	fmt.Println(err)
+	// Output:
+	// 3 <nil>
+	// embed input 1: invalid: image begins with "BM6", want a file of PNG, JPEG, GIF or WebP
 }
 
 func TestFamiliesThatSeeKeepThePromises(t *testing.T) {
