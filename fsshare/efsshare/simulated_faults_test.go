@@ -360,6 +360,48 @@ func TestSimulatedMountForReadingOnly(t *testing.T) {
 	})
 }
 
+func TestSimulatedSharedLockOnAMountForReadingOnly(t *testing.T) {
+	opts := &fssharetest.NFSOptions{Lease: 10 * time.Second}
+	shared := &fsshare.LockOptions{Shared: true}
+	virtually(t, "keeps writers out, and waits behind one", opts, func(t *testing.T, s simulated) {
+		first := acquire(t, s.a, nil)
+		require.NoError(t, first.Unlock())
+		s.clients[1].ReadOnly(true)
+		l := acquire(t, s.b, shared)
+		require.Equal(t, first.Token(), l.Token())
+		_, err := s.a.Lock(t.Context(), "lock", &fsshare.LockOptions{Try: true})
+		require.ErrorIs(t, err, fsshare.ErrConflict)
+		writer := contend(t.Context(), s.a, "lock")
+		time.Sleep(time.Second)
+		_, err = s.b.Lock(t.Context(), "lock", &fsshare.LockOptions{Shared: true, Try: true})
+		require.ErrorIs(t, err, fsshare.ErrConflict, "a reader passed a writer that waits")
+		time.Sleep(time.Minute) // its heartbeats, which are reads, keep it
+		require.NoError(t, l.Check(t.Context()))
+		require.ErrorIs(t, l.Upgrade(t.Context()), fsshare.ErrDenied)
+		require.ErrorIs(t, l.Commit(t.Context(), nil), fsshare.ErrInvalid)
+		require.NoError(t, l.Unlock())
+		got := <-writer
+		require.NoError(t, got.err)
+		require.NoError(t, got.lock.Unlock())
+	})
+	virtually(t, "is lost as others are", opts, func(t *testing.T, s simulated) {
+		require.NoError(t, acquire(t, s.a, nil).Unlock())
+		s.clients[1].ReadOnly(true)
+		l := acquire(t, s.b, shared)
+		s.clients[1].Expire()
+		next := acquire(t, s.a, nil)
+		require.ErrorIs(t, l.Check(t.Context()), fsshare.ErrLost)
+		require.NoError(t, next.Unlock())
+		l = acquire(t, s.b, shared)
+		s.clients[1].Cut()
+		<-l.Context().Done()
+		require.ErrorIs(t, context.Cause(l.Context()), fsshare.ErrLost)
+		require.Less(t, time.Now(), l.SafeUntil())
+		s.clients[1].Mend()
+		require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
+	})
+}
+
 func TestSimulatedHangs(t *testing.T) {
 	virtually(t, "a call returns by its deadline, and then at once", nil, func(t *testing.T, s simulated) {
 		put(t, s.a, "file", "x")
