@@ -31,6 +31,8 @@ type bareError struct {
 }
 
 // ask sends a request and returns its answer, or the error that S3 named.
+//
+//nolint:revive // as many arguments as a request has parts
 func (c bareClient) ask(ctx context.Context, method, key string, query url.Values, body []byte, set func(http.Header)) (http.Header, []byte, error) {
 	at := &url.URL{Scheme: "http", Host: "fake", Path: "/bucket/" + key, RawQuery: query.Encode()}
 	r, err := http.NewRequestWithContext(ctx, method, at.String(), bytes.NewReader(body))

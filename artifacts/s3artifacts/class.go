@@ -222,26 +222,15 @@ func (t *tierer) judge(ctx context.Context) (archived []int64, err error) {
 		if err != nil {
 			return nil, err
 		}
-		lists[n] = files
-		for _, f := range files {
-			if !f.movable() {
-				continue
-			}
-			if o := t.objects[f.Key]; o == nil {
-				t.objects[f.Key] = &tempered{warm, f.Size, f.Version}
-			} else {
-				o.temperature = min(o.temperature, warm)
-			}
-		}
+		lists[n] = slices.DeleteFunc(slices.Clone(files), func(f file) bool { return !t.movable(f) })
+		t.need(lists[n], warm)
 	}
 	for n, files := range lists {
 		coldest := hot
 		for _, f := range files {
-			if o := t.objects[f.Key]; f.movable() && o != nil {
-				coldest = max(coldest, o.temperature)
-			}
+			coldest = max(coldest, t.objects[f.Key].temperature)
 		}
-		t.count(coldest)
+		*[...]*int{&t.done.Hot, &t.done.Cold, &t.done.Archived}[coldest]++
 		if coldest == archive {
 			archived = append(archived, n)
 		}
@@ -253,13 +242,20 @@ func (t *tierer) judge(ctx context.Context) (archived []int64, err error) {
 	return archived, nil
 }
 
-func (t *tierer) count(coldest temperature) {
-	*[...]*int{&t.done.Hot, &t.done.Cold, &t.done.Archived}[coldest]++
+// need notes that a version that is so warm has these files.
+func (t *tierer) need(files []file, warm temperature) {
+	for _, f := range files {
+		if o := t.objects[f.Key]; o != nil {
+			o.temperature = min(o.temperature, warm)
+		} else {
+			t.objects[f.Key] = &tempered{warm, f.Size, f.Version}
+		}
+	}
 }
 
 // movable says whether lifecycle rules move the object of a file: it is our own, in
 // the home bucket, and not too small.
-func (f *file) movable() bool { return f.Key != "" && f.Size >= leastMoved }
+func (s *Store) movable(f file) bool { return f.Key != "" && f.Size >= s.least }
 
 // noted reads the notes. Those that are not there or cannot be read are none: then
 // every tag is written again.
@@ -384,14 +380,14 @@ func (t *tierer) apply(ctx context.Context) error {
 	return nil
 }
 
-// tag says how far down an object may go. One that is hot has no tag.
+// tag says how far down an object may go. One that was never anything but hot has no
+// tag, and one that is hot again says so: that needs no right to delete tags.
 func (s *Store) tag(ctx context.Context, key, version string, warm temperature) error {
-	in := &s3.PutObjectTaggingInput{Bucket: &s.bucket, Key: &key, Tagging: &types.Tagging{TagSet: []types.Tag{}}}
+	in := &s3.PutObjectTaggingInput{Bucket: &s.bucket, Key: &key, Tagging: &types.Tagging{
+		TagSet: []types.Tag{{Key: new(tierTag), Value: new(warm.String())}},
+	}}
 	if version != "" {
 		in.VersionId = &version
-	}
-	if warm != hot {
-		in.Tagging.TagSet = []types.Tag{{Key: new(tierTag), Value: new(warm.String())}}
 	}
 	meter.Add(ctx, meter.Cost{Requests: 1})
 	_, err := s.client.PutObjectTagging(ctx, in)

@@ -243,23 +243,28 @@ func (c *collector) condemn(ctx context.Context) error {
 		if len(chosen) == 0 || c.opts.DryRun || seq == 0 {
 			return nil
 		}
-		at, err := c.keyList(ctx, c.ledger, chosen)
-		if err != nil {
-			return err
-		}
-		_, err = c.commit(ctx, c.ledger, func(f *fold) (*entry, error) {
-			if f.log.Last().Seq != seq && !c.skip.fenced {
-				return nil, errUnchecked // what was chosen may be in use by now
-			}
-			r := c.record(rand.Text(), nil)
-			r.Content = at.Digest
-			r, err := f.own(r)
-			return &entry{Record: r, Condemn: at}, err
-		})
-		if !errors.Is(err, errUnchecked) {
+		if err := c.commitTo(ctx, seq, chosen); !errors.Is(err, errUnchecked) {
 			return err
 		}
 	}
+}
+
+// commitTo commits that keys are condemned, right after a record.
+func (c *collector) commitTo(ctx context.Context, seq int64, chosen []string) error {
+	at, err := c.keyList(ctx, c.ledger, chosen)
+	if err != nil {
+		return err
+	}
+	_, err = c.commit(ctx, c.ledger, func(f *fold) (*entry, error) {
+		if f.log.Last().Seq != seq && !c.skip.fenced {
+			return nil, errUnchecked // what was chosen may be in use by now
+		}
+		r := c.record(rand.Text(), nil)
+		r.Content = at.Digest
+		r, err := f.own(r)
+		return &entry{Record: r, Condemn: at}, err
+	})
+	return err
 }
 
 // choose returns the keys that are old enough, and that nothing refers to.

@@ -27,17 +27,14 @@ var errNothing = errors.New("nothing to commit")
 func (s *Store) commit(ctx context.Context, l *ledger, plan func(f *fold) (*entry, error)) (*entry, error) {
 	nonce := rand.Text()
 	for round := range maxRounds {
-		if round > 0 {
-			if err := s.refresh(ctx, l); err != nil {
-				return nil, err
-			}
+		if err := s.again(ctx, l, round); err != nil {
+			return nil, err
 		}
-		hint := l.isHint()
 		e, text, err := l.plan(nonce, plan)
-		if err != nil && hint {
+		switch {
+		case err != nil && l.isHint():
 			continue // what cannot be on an old log may be on the one there is
-		}
-		if err != nil {
+		case err != nil:
 			return e, err
 		}
 		mine, err := s.write(ctx, l, e, text)
@@ -52,6 +49,14 @@ func (s *Store) commit(ctx context.Context, l *ledger, plan func(f *fold) (*entr
 		}
 	}
 	return nil, fmt.Errorf("%w: others were first %d times", artifacts.ErrThrottled, maxRounds)
+}
+
+// again reads what is new, but for the first round, which has just been read.
+func (s *Store) again(ctx context.Context, l *ledger, round int) error {
+	if round == 0 {
+		return nil
+	}
+	return s.refresh(ctx, l)
 }
 
 // plan returns the entry that plan makes, and its text.

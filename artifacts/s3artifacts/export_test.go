@@ -18,6 +18,6 @@ func Mutants() []Mutant { return []Mutant{NoCheck, NoNonce, NoDup, Unfenced, For
 
 // Mutate leaves out a safeguard, and makes snapshots frequent.
 func (s *Store) Mutate(m Mutant) {
-	s.every = 4
+	s.every, s.least = 4, 1
 	s.skip = safeguards{condemned: m == NoCheck, nonce: m == NoNonce, readback: m == NoDup, fenced: m == Unfenced, swept: m == Forgets, number: m == Late}
 }

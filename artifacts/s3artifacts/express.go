@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -140,60 +141,66 @@ func (s *Store) Settle(ctx context.Context, name artifacts.Name, options *Settle
 	return done, wrap("settle", name, err)
 }
 
-func (s *Store) settle(ctx context.Context, name artifacts.Name, last int) (done Settled, err error) {
+// A settling is one Settle.
+type settling struct {
+	*moving
+	stays map[int64]bool // in the hot tier
+	done  Settled
+}
+
+func (s *Store) settle(ctx context.Context, name artifacts.Name, last int) (Settled, error) {
 	l, err := s.current(ctx, name)
 	if err != nil {
-		return done, err
+		return Settled{}, err
 	}
-	var live, kept []int64
+	var live []int64
+	t := &settling{moving: s.moving(l, func(f file) bool { return f.Hot != "" && f.Key == "" }), stays: map[int64]bool{}}
 	_ = l.look(func(f *fold) error {
 		for v := range f.log.Versions() {
-			if live = append(live, v.ID.Number); len(live) <= last || len(v.Aliases)+len(v.Pins) > 0 {
-				kept = append(kept, v.ID.Number)
-			}
+			live = append(live, v.ID.Number)
+			t.stays[v.ID.Number] = len(live) <= last || len(v.Aliases)+len(v.Pins) > 0
 		}
 		return nil
 	})
-	stays := map[int64]bool{}
-	for _, n := range kept {
-		stays[n] = true
-	}
-	m := s.moving(l, func(f file) bool { return f.Hot != "" && f.Key == "" })
 	for _, n := range live {
-		files, err := s.files(ctx, l, n)
-		if errors.Is(err, artifacts.ErrNotFound) {
+		err := t.one(ctx, n)
+		if errors.Is(err, artifacts.ErrNotFound) && s.gone(l, n) {
 			continue // deleted meanwhile
 		}
 		if err != nil {
-			return done, err
-		}
-		settles, releases := unsettled(files), false
-		m.leave = nil
-		if !stays[n] {
-			m.leave = released
-			for _, f := range files {
-				releases = releases || f.Hot != ""
-			}
-		}
-		if !settles && !releases {
-			continue
-		}
-		err = m.move(ctx, n)
-		done.Objects = m.count
-		if errors.Is(err, artifacts.ErrNotFound) && !isNoBucket(err) && s.gone(l, n) {
-			continue
-		}
-		if err != nil {
-			return done, err
-		}
-		if settles {
-			done.Versions++
-		}
-		if releases {
-			done.Released++
+			return t.done, err
 		}
 	}
-	return done, nil
+	return t.done, nil
+}
+
+// one settles a version, or lets go of it.
+func (t *settling) one(ctx context.Context, version int64) error {
+	files, err := t.files(ctx, t.ledger, version)
+	if err != nil {
+		return err
+	}
+	settles := unsettled(files)
+	releases := !t.stays[version] && slices.ContainsFunc(files, func(f file) bool { return f.Hot != "" })
+	if !settles && !releases {
+		return nil
+	}
+	t.leave = nil
+	if releases {
+		t.leave = released
+	}
+	err = t.move(ctx, version)
+	t.done.Objects = t.count
+	if err != nil {
+		return err
+	}
+	if settles {
+		t.done.Versions++
+	}
+	if releases {
+		t.done.Released++
+	}
+	return nil
 }
 
 // gone says whether a version was deleted.

@@ -343,26 +343,35 @@ func (s *Store) lost(ctx context.Context, l *ledger, since int64, keys []string)
 		forgotten = max(f.forgotten, f.cooled)
 		return nil
 	})
-	wanted := make(map[string]bool, len(keys))
-	for _, key := range keys {
-		wanted[key] = true
-	}
 	for seq := since + 1; seq <= forgotten; seq += readAhead {
-		entries, err := s.entries(ctx, l, seq, int(min(readAhead, forgotten-seq+1)))
+		gone, err := s.givenUp(ctx, l, seq, int(min(readAhead, forgotten-seq+1)))
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			given, err := s.archived(ctx, l, e)
-			if err != nil {
-				return nil, err
-			}
-			for _, key := range given {
-				if wanted[key] && !slices.Contains(lost, key) {
-					lost = append(lost, key)
-				}
+		for _, key := range keys {
+			if gone[key] && !slices.Contains(lost, key) {
+				lost = append(lost, key)
 			}
 		}
 	}
 	return lost, nil
+}
+
+// givenUp returns the keys that n records from seq on condemn or archive.
+func (s *Store) givenUp(ctx context.Context, l *ledger, seq int64, n int) (map[string]bool, error) {
+	entries, err := s.entries(ctx, l, seq, n)
+	if err != nil {
+		return nil, err
+	}
+	gone := map[string]bool{}
+	for _, e := range entries {
+		given, err := s.archived(ctx, l, e)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range given {
+			gone[key] = true
+		}
+	}
+	return gone, nil
 }

@@ -47,6 +47,8 @@ type world struct {
 	mutant s3artifacts.Mutant
 	full   bool               // through the whole AWS client
 	storm  bool               // answers 409 and 503 most of the time
+	tiers  bool               // old versions go to an archive
+	hot    bool               // files land in a hot tier
 	finish bool               // has somebody come later
 	shared *s3artifacts.Store // of a process that does several things at a time
 
@@ -93,7 +95,10 @@ type actorKey struct{}
 // newWorld prepares a schedule. By the seed the bucket is a plain one, has versions,
 // or is a directory bucket.
 func newWorld(seed uint64, mutant s3artifacts.Mutant) *world {
-	w := &world{fake: awsfake.NewS3("bucket"), rand: rand.New(rand.NewPCG(seed, 1)), mutant: mutant, full: seed%20 == 0, storm: seed%8 == 5, finish: seed%2 == 0}
+	w := &world{fake: awsfake.NewS3("bucket", zone), rand: rand.New(rand.NewPCG(seed, 1)), mutant: mutant, full: seed%20 == 0, storm: seed%8 == 5, finish: seed%2 == 0}
+	w.tiers = seed%12 == 3 || seed%12 == 4
+	w.hot = seed%10 == 7
+	w.full = w.full || w.tiers || w.hot
 	switch seed % 3 {
 	case 1:
 		if _, err := w.fake.Client().PutBucketVersioning(context.Background(), enabled()); err != nil {
@@ -101,6 +106,9 @@ func newWorld(seed uint64, mutant s3artifacts.Mutant) *world {
 		}
 	case 2:
 		w.fake.Behave(awsfake.S3Mode{Directory: true})
+	}
+	if w.tiers {
+		w.archives()
 	}
 	w.fake.Public()
 	w.fake.Intercept(w.intercept)
@@ -146,7 +154,11 @@ func (w *world) store() *s3artifacts.Store {
 	if w.full {
 		client = w.fake.Client(func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
 	}
-	store, err := s3artifacts.New(client, "bucket", &s3artifacts.Options{Concurrency: 1})
+	opts := &s3artifacts.Options{Concurrency: 1}
+	if w.hot {
+		opts.Hot = zone
+	}
+	store, err := s3artifacts.New(client, "bucket", opts)
 	if err != nil {
 		w.fail("%v", err)
 	}
@@ -277,6 +289,37 @@ func (w *world) collect(ctx context.Context, _ *actor) {
 	w.tolerated(ctx, err)
 }
 
+// archives makes the rules by which S3 archives, whatever its size.
+func (w *world) archives() {
+	_, err := w.fake.Client().PutBucketLifecycleConfiguration(context.Background(), &s3.PutBucketLifecycleConfigurationInput{
+		Bucket: new("bucket"), LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{{
+			ID: new("archive"), Status: types.ExpirationStatusEnabled, Transitions: toArchive(),
+			Filter: &types.LifecycleRuleFilter{And: &types.LifecycleRuleAndOperator{
+				ObjectSizeGreaterThan: new(int64(0)), Tags: []types.Tag{{Key: new("genaistore-tier"), Value: new("archive")}},
+			}},
+		}}},
+	})
+	if err != nil {
+		w.fail("%v", err)
+	}
+}
+
+func toArchive() []types.Transition {
+	return []types.Transition{{Days: new(int32(0)), StorageClass: types.TransitionStorageClassGlacier}}
+}
+
+// tier archives all that is old, which is all that nothing keeps warm; settle copies
+// what landed in the hot tier home.
+func (w *world) tier(ctx context.Context, _ *actor) {
+	_, err := w.either().Tier(ctx, modelName, &s3artifacts.Tiering{Cold: s3artifacts.Never, Archive: time.Nanosecond})
+	w.tolerated(ctx, err)
+}
+
+func (w *world) settle(ctx context.Context, _ *actor) {
+	_, err := w.either().Settle(ctx, modelName, &s3artifacts.SettleOptions{Last: 1})
+	w.tolerated(ctx, err)
+}
+
 // run lets one request pass at a time until every process has ended.
 func (w *world) run() string {
 	for {
@@ -286,6 +329,9 @@ func (w *world) run() string {
 		slices.SortFunc(waiting, func(a, b *waiter) int { return cmp.Or(a.actor.id-b.actor.id, strings.Compare(a.what, b.what)) })
 		w.mu.Unlock()
 		switch {
+		case alive == 0 && len(waiting) > 0:
+			w.stop() // what nobody waits for any more
+			continue
 		case alive == 0:
 			if !w.finish {
 				return w.check()
@@ -356,7 +402,7 @@ func (w *world) stop() {
 		waiting, alive := w.waiting, w.alive
 		w.waiting = nil
 		w.mu.Unlock()
-		if alive == 0 {
+		if alive+len(waiting) == 0 {
 			return
 		}
 		for _, one := range waiting {
@@ -368,105 +414,6 @@ func (w *world) stop() {
 			time.Sleep(time.Second)
 		}
 	}
-}
-
-// whole reads every file of a version, but for bytes that were read before.
-func whole(ctx context.Context, store artifacts.Store, id artifacts.ID, read map[string]bool) error {
-	files, err := artifacts.Manifest(ctx, store, id)
-	if err != nil {
-		return err
-	}
-	for _, info := range files {
-		if read[info.URI+info.Digest] {
-			continue
-		}
-		read[info.URI+info.Digest] = true
-		if _, err := fs.ReadFile(artifacts.FS(ctx, store, id), info.Path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// check reads everything there is, as a process that has just started.
-func (w *world) check() string {
-	w.mu.Lock()
-	if len(w.broken) > 0 {
-		defer w.mu.Unlock()
-		return w.broken[0]
-	}
-	w.mu.Unlock()
-	ctx := context.Background()
-	store, err := s3artifacts.New(bareClient{fake: w.fake}, "bucket", nil)
-	if err != nil {
-		return err.Error()
-	}
-	seen := map[string]bool{}
-	next := int64(1)
-	for r, err := range store.History(ctx, modelName, nil) {
-		if err != nil {
-			return err.Error()
-		}
-		if r.Publish != 0 {
-			if r.Publish != next || seen["id "+r.ID] {
-				return fmt.Sprintf("version %d after %d, or published twice", r.Publish, next-1)
-			}
-			seen["id "+r.ID] = true
-			next++
-		}
-		for _, c := range r.Changes {
-			if rollback, is := c.(artifacts.Rollback); is {
-				if seen[rollback.Reason] {
-					return "rolled back twice: " + rollback.Reason
-				}
-				seen[rollback.Reason] = true
-			}
-		}
-	}
-	for v, err := range store.List(ctx, artifacts.Query{Tenant: "t", Path: modelName.Path}) {
-		if err != nil {
-			return err.Error()
-		}
-		if seen["tx "+v.Tags["tx"]+" visible"] {
-			return "one publication, two versions"
-		}
-		seen["tx "+v.Tags["tx"]+" visible"] = true
-		err := whole(ctx, store, v.ID, seen)
-		if err != nil {
-			return fmt.Sprintf("version %d is not whole: %v", v.ID.Number, err)
-		}
-	}
-	return ""
-}
-
-// aftermath has somebody who comes later finish and clean up, without faults: both
-// ranks of a step find or make its version, and two collectors leave nothing over.
-func (w *world) aftermath() string {
-	ctx := context.Background()
-	for rank := range 2 {
-		p, err := w.store().Publish(ctx, modelName, w.contents(), &artifacts.PublishOptions{ID: "step", Ranks: 2, Rank: rank, Tags: map[string]string{"tx": "step"}})
-		switch {
-		case errors.Is(err, artifacts.ErrConflict):
-			return "" // they disagree about a file
-		case err != nil:
-			return err.Error()
-		case rank == 1 && len(p.Pending) > 0:
-			return fmt.Sprintf("both ranks came, and %v are waited for", p.Pending)
-		}
-	}
-	all := &s3artifacts.CollectOptions{Age: s3artifacts.Never, Grace: s3artifacts.Never}
-	w.fake.Jump(1000 * time.Hour) // whatever its clock says by now
-	time.Sleep(2000 * time.Hour)
-	for range 2 {
-		if _, err := w.store().Collect(ctx, modelName, all); err != nil {
-			return err.Error()
-		}
-	}
-	done, err := w.store().Collect(ctx, modelName, all)
-	if err != nil || done.Condemned+done.Deleted > 0 {
-		return fmt.Sprintf("a third collector found more: %+v %v", done, err)
-	}
-	return w.check()
 }
 
 // schedule runs one schedule and says what went wrong.
@@ -486,6 +433,12 @@ func schedule(t *testing.T, seed uint64, mutant s3artifacts.Mutant) (wrong strin
 		w.spawn(3, w.delete)
 		for range 2 {
 			w.spawn(3, w.collect)
+		}
+		if w.tiers {
+			w.spawn(4, w.tier)
+		}
+		if w.hot {
+			w.spawn(4, w.settle)
 		}
 		wrong, steps = w.run(), w.steps
 	})

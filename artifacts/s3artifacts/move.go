@@ -147,13 +147,12 @@ func (m *moving) commitTo(ctx context.Context, version int64, before string, at 
 	checked := int64(-1)
 	for {
 		_, err := m.commit(ctx, m.ledger, func(f *fold) (*entry, error) {
-			if err := m.allowed(f, version, before); err != nil {
-				return nil, err
+			err := m.allowed(f, version, before)
+			if err == nil && f.log.Last().Seq != checked {
+				err = m.usable(f, needed)
 			}
-			if f.log.Last().Seq != checked {
-				if err := m.usable(f, needed); err != nil {
-					return nil, err
-				}
+			if err != nil {
+				return nil, err
 			}
 			r, err := f.own(m.record(rand.Text(), nil))
 			return &entry{Record: r, Moved: map[int64]*list{version: at}}, err
@@ -165,14 +164,19 @@ func (m *moving) commitTo(ctx context.Context, version int64, before string, at 
 			return err
 		}
 		checked = m.ledger.seq()
-		lost, err := m.lost(ctx, m.ledger, m.base, needed)
-		if err != nil {
+		if err := m.lasting(ctx, needed); err != nil {
 			return err
 		}
-		if len(lost) > 0 {
-			return &lostError{lost}
-		}
 	}
+}
+
+// lasting does what usable does, with what can be read.
+func (m *moving) lasting(ctx context.Context, needed []string) error {
+	lost, err := m.lost(ctx, m.ledger, m.base, needed)
+	if len(lost) > 0 {
+		err = &lostError{lost}
+	}
+	return err
 }
 
 // allowed reports that a version is not there any more, or not where it was.

@@ -314,7 +314,7 @@ func (w *warming) count(o *thawing) {
 		if w.now.Until.IsZero() || o.until.Before(w.now.Until) {
 			w.now.Until = o.until
 		}
-		if o.until.Before(time.Now().Add(time.Duration(w.opts.Days) * day)) {
+		if w.soon(o) {
 			w.now.Lukewarm++
 		}
 		return
@@ -324,13 +324,18 @@ func (w *warming) count(o *thawing) {
 	}
 }
 
+// soon says whether a copy ends before the days that are asked for have passed. An
+// hour less is as good, or a repeated call would make it longer each time.
+func (w *warming) soon(o *thawing) bool {
+	return o.until.Before(time.Now().Add(time.Duration(w.opts.Days)*day - time.Hour))
+}
+
 // restore begins what is missing.
 func (w *warming) restore(ctx context.Context) error {
 	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(readAhead)
 	for _, o := range w.objects {
-		soon := !o.until.IsZero() && o.until.Before(time.Now().Add(time.Duration(w.opts.Days)*day))
-		if o.class == "" || o.ongoing || !o.until.IsZero() && !soon {
+		if o.class == "" || o.ongoing || !o.until.IsZero() && !w.soon(o) {
 			continue
 		}
 		g.Go(func() error { return w.begin(each, o) })
