@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -107,6 +109,34 @@ func TestASlowJournalUndoesNothing(t *testing.T) {
 		require.Equal(t, "t", w.Head.Title, point)
 		require.Empty(t, items(t, fake, "H")[0]["jn"], "the journal is done")
 	}
+}
+
+// The state remembers which journal it has, also where all that it said has gone since:
+// an Append has removed the key, and the trace of that was dropped.
+func TestASlowJournalBringsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, opts := withoutTransactions(t)
+		mine, theirs := open(t, fake, opts), open(t, fake, opts)
+		require.NoError(t, appendTo(mine, "s", stateful("a", "a"), nil))
+		came := false
+		before(fake, func(operation, body string) bool { return operation == "PutItem" && strings.Contains(body, `"HS"`) }, func() {
+			came = true
+			require.Equal(t, everywhere("old"), window(t, theirs, "s").States)
+			e := entry("b")
+			e.State.Unset.Session = []string{"k"}
+			require.NoError(t, appendTo(theirs, "s", e, nil))
+			for i := range 30 {
+				time.Sleep(10 * time.Second)
+				e := entry("c")
+				e.State.Set.Session = memory.State{"i": i}
+				require.NoError(t, appendTo(theirs, "s", e, nil))
+			}
+			require.Contains(t, items(t, fake, "HS")[0], "pu", "the state has been folded")
+		})
+		require.NoError(t, update(mine, "s", memory.SetTitle{Title: "t"}, memory.SetState{Set: everywhere("old")}))
+		require.True(t, came)
+		require.Equal(t, memory.State{"i": 29.0}, window(t, theirs, "s").States.Session)
+	})
 }
 
 // A journal that does not fit into the head is refused.

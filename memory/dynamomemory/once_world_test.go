@@ -1,6 +1,7 @@
 package dynamomemory_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,7 +38,7 @@ type scope struct {
 	silence int // requests without an answer whose caller goes on
 	deaths  int
 	new     bool // the session is not there yet
-	opens   bool // the last caller reads the session before it appends
+	opens   bool // the last caller reads the session, and a new record in it, before it appends
 	mutant  func(w *world, p *caller, real dynamomemory.Client) dynamomemory.Client
 }
 
@@ -150,8 +151,10 @@ func (w *world) start(p *caller) {
 	p.status = running
 	ctx := context.WithValue(context.Background(), callerKey{}, p)
 	if w.scope.opens && p.number == len(w.callers)-1 {
-		window, err := p.store.Open(context.Background(), key("s"), nil)
-		if err != nil {
+		err := appendTo(w.others, "s", entry("another"), nil)
+		time.Sleep(time.Millisecond)
+		window, openErr := p.store.Open(context.Background(), key("s"), nil)
+		if err = cmp.Or(err, openErr); err != nil {
 			w.fail("open: %v", err)
 			return
 		}
