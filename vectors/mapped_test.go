@@ -57,7 +57,7 @@ func keysIn(t testing.TB, index vectors.Index, opts *vectors.ListOptions) (keys 
 
 func TestAMappedSnapshotAnswersAsTheIndexDoes(t *testing.T) {
 	d := dice{rand.New(rand.NewPCG(31, 32))}
-	for _, n := range []int{0, 1, 2, 70, 5000} {
+	for _, n := range []int{0, 1, 2, 70, 3000} {
 		for _, schema := range []vectors.Schema{
 			{Dimension: 5, NonFilterable: []string{"text"}, Tags: map[string]string{"model": "m"}},
 			{Dimension: 100, Metric: vectors.Euclidean, NonFilterable: []string{"text"}},
@@ -71,7 +71,7 @@ func TestAMappedSnapshotAnswersAsTheIndexDoes(t *testing.T) {
 			require.Equal(t, want, got)
 			require.Equal(t, everything(t, index), everything(t, m))
 			p := compared{t, d, index, m, schema, keysIn(t, index, nil)}
-			for range 150 {
+			for range 60 {
 				p.requireAnswers()
 			}
 		}

@@ -107,7 +107,7 @@ func (tw *twins) run(n, queries int) {
 
 func TestCodesChangeNoAnswer(t *testing.T) {
 	d := dice{rand.New(rand.NewPCG(21, 22))}
-	for range 40 {
+	for range 25 {
 		newTwins(t, d).run(100+d.IntN(900), 40)
 	}
 }
