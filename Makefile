@@ -112,17 +112,18 @@ $(nfstests): export GENAISTORE_NFS_ACQUISITIONS = $(NFS_ACQUISITIONS)
 guest = go test -count=1 -p=1 -timeout 45m -exec='$(CURDIR)/.cache/nfstest/nfsexec'
 frozen = Frozen|Freeze|MachineThat
 nfs-knfsd:
-	$(guest) -skip='^TestNFS.*($(frozen))' ./fsshare/...
+	$(guest) -run=NFS -skip='^TestNFS.*($(frozen))' ./fsshare/efsshare
 nfs-machines:
 	$(guest) -run='^TestNFS.*($(frozen))' ./fsshare/efsshare
 	$(guest) ./internal/nfstest
+	cd examples && GENAISTORE_CACHE=$(CURDIR)/.cache $(guest) ./share
 nfs-ganesha: export GENAISTORE_NFS_SERVER = ganesha
 nfs-ganesha:
 	$(guest) -run=NFS -skip='^TestNFS.*($(frozen))|TestNFSRandomPrograms|/files/WriteFile_succeeds_while_another' ./fsshare/efsshare
 	$(guest) -short ./internal/nfstest
 nfs-user: export GENAISTORE_NFS_USER = 1000
 nfs-user:
-	$(guest) -run='NFS|Denied' -skip='^TestNFS.*($(frozen))|TestNFSRandomPrograms|FourProcesses|KilledAndCut' ./fsshare/efsshare
+	$(guest) -run='NFSPassesTheSuite|Denied|Quota|ReadingOnly|FullDisk|StaleHolder|CutHolder' ./fsshare/efsshare
 
 nightly: all vet-cross simd integration-minio vuln
 	$(MAKE) nfs NFS_ACQUISITIONS=10000

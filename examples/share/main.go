@@ -5,6 +5,7 @@
 //	share --dir /mnt/efs/team lock publish -- make publish
 //	share --dir /mnt/efs/team who publish
 //	share --dir /mnt/efs/team doctor
+//	share --dir /mnt/efs/team selftest a    # and on another machine: selftest b
 package main
 
 import (
@@ -27,14 +28,15 @@ import (
 )
 
 type commands struct {
-	Dir    string `default:"."                                        help:"A directory of the mount."`
-	NFS    bool   `help:"Refuse a directory that is on no NFS mount."`
-	Put    put    `cmd:""                                             help:"Write standard input to a file, whole or not at all."`
-	Get    get    `cmd:""                                             help:"Print a file as it is on the server now."`
-	Watch  watch  `cmd:""                                             help:"Print a line for each change of a file."`
-	Lock   lock   `cmd:""                                             help:"Run a program while holding a lock; end it if the lock is lost."`
-	Who    who    `cmd:""                                             help:"Say who holds a lock."`
-	Doctor doctor `cmd:""                                             help:"Say what is wrong with the mount."`
+	Dir    string   `default:"."                                        help:"A directory of the mount."`
+	NFS    bool     `help:"Refuse a directory that is on no NFS mount."`
+	Put    put      `cmd:""                                             help:"Write standard input to a file, whole or not at all."`
+	Get    get      `cmd:""                                             help:"Print a file as it is on the server now."`
+	Watch  watch    `cmd:""                                             help:"Print a line for each change of a file."`
+	Lock   lock     `cmd:""                                             help:"Run a program while holding a lock; end it if the lock is lost."`
+	Who    who      `cmd:""                                             help:"Say who holds a lock."`
+	Doctor doctor   `cmd:""                                             help:"Say what is wrong with the mount."`
+	Self   selftest `cmd:"" name:"selftest" help:"With a second machine, find out what the file system's server does."`
 }
 
 // streams are where a command reads and prints.

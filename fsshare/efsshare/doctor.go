@@ -106,7 +106,9 @@ func (s *Share) probe(ctx context.Context) (size float64, err error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	size, err = s.system.Size(limit, s.dir)
+	// To start a process closes files in it, for which the kernel writes what this
+	// process has not written yet: that hangs too.
+	size, err = call(limit, s.pool, func() (float64, error) { return s.system.Size(limit, s.dir) }, nil)
 	if limit.Err() != nil {
 		return 0, errors.Join(ended(ctx), fsshare.ErrHung)
 	}

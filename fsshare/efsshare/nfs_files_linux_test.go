@@ -133,8 +133,8 @@ func TestNFSNoReadIsTornUnderAHotWriter(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d writes, %v reads", writes, reads)
 	require.Zero(t, torn, "torn reads")
-	require.Greater(t, min(reads[0], reads[1]), 100)
-	require.Greater(t, writes, 50)
+	require.Greater(t, min(reads[0], reads[1]), 30)
+	require.Greater(t, writes, 10)
 }
 
 func TestNFSAMountThatHangsHangsNoCaller(t *testing.T) {
@@ -199,6 +199,27 @@ func TestNFSAMountThatHangsHangsNoCaller(t *testing.T) {
 	data, err := fs.ReadFile(s.FS(t.Context()), "file")
 	require.NoError(t, err)
 	require.Contains(t, []string{"x", "y"}, string(data))
+}
+
+// The heartbeat that is under way is what a new process waits for.
+func TestNFSAProbeBesideALockOnAMountThatHangsReturnsByItsDeadline(t *testing.T) {
+	a, _, clients := twoClients(t)
+	l, err := a.Acquire(t.Context(), "lock", nil)
+	require.NoError(t, err)
+	require.NoError(t, clients[0].Cut())
+	for range 2 {
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, l.Check(short), context.DeadlineExceeded)
+		start := time.Now()
+		again, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, a.Probe(again), fsshare.ErrHung)
+		require.Less(t, time.Since(start), 2500*time.Millisecond)
+	}
+	require.NoError(t, clients[0].Mend())
+	require.NoError(t, l.Unlock())
+	require.Eventually(t, func() bool { return a.Probe(t.Context()) == nil }, 30*time.Second, 100*time.Millisecond)
 }
 
 type zeros struct{}

@@ -31,10 +31,10 @@ type lockResult struct {
 	at   time.Time
 }
 
-func contend(ctx context.Context, s *efsshare.Share, name string) <-chan lockResult {
+func contend(ctx context.Context, s *efsshare.Share) <-chan lockResult {
 	c := make(chan lockResult, 1)
 	go func() {
-		l, err := s.Acquire(ctx, name, nil)
+		l, err := s.Acquire(ctx, "lock", nil)
 		c <- lockResult{l, err, time.Now()}
 	}()
 	return c
@@ -52,7 +52,7 @@ func TestNFSACutHolderKnowsOfItsLossBeforeAnotherHasTheLock(t *testing.T) {
 	l, err := a.Acquire(t.Context(), "lock", nil)
 	require.NoError(t, err)
 	require.NoError(t, l.Commit(t.Context(), []byte("holder")))
-	waiter := contend(t.Context(), b, "lock")
+	waiter := contend(t.Context(), b)
 	require.NoError(t, clients[0].Cut())
 	cut := time.Now()
 	stale := make(chan error, 1)
@@ -109,7 +109,9 @@ func TestNFSNoCommitOfAStaleHolderReachesTheServer(t *testing.T) {
 			want = "next"
 			require.NoError(t, next.Commit(t.Context(), []byte(want)))
 		}
-		require.NoError(t, l.Context().Err(), "the holder knows already; this shows nothing")
+		if nfstest.OpenServer(t).Name == nfstest.Knfsd { // the other server takes seconds for it, and a heartbeat may come first
+			require.NoError(t, l.Context().Err(), "the holder knows already; this shows nothing")
+		}
 		require.ErrorIs(t, l.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
 		if i%3 == 0 { // the descriptor is closed by now; what it had must not come later
 			require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
@@ -186,7 +188,7 @@ func TestNFSTheLockOfAKilledProcessIsFree(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Acquire(t.Context(), "lock", &fsshare.LockOptions{Try: true})
 	require.ErrorIs(t, err, fsshare.ErrConflict)
-	waiter := contend(t.Context(), b, "lock")
+	waiter := contend(t.Context(), b)
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	killed := time.Now()
