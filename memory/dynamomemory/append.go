@@ -269,7 +269,7 @@ func ambiguous(ctx context.Context, err error) bool {
 // quiet is how old an id may be and still be inserted, if this process has told nobody
 // of a later one: a write takes that long too, so that readers elsewhere cannot count
 // on nothing appearing there.
-const quiet = time.Hour
+const quiet = 5 * time.Second
 
 // once stores the record under the id that the marker of its request id holds. The
 // marker comes first: a crash after it leaves an id under which the next attempt
