@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -45,7 +44,7 @@ func TestSimulatedLossOfALock(t *testing.T) {
 		virtually(t, fmt.Sprint("a cut holder knows before another has the lock, lease ", lease), opts, func(t *testing.T, s simulated) {
 			l := acquire(t, s.a, nil)
 			require.NoError(t, l.Commit(t.Context(), []byte("holder")))
-			waiter := contend(t.Context(), s.b, "lock")
+			waiter := contend(t.Context(), s.b)
 			time.Sleep(lease / 3)
 			s.clients[0].Cut()
 			cut := time.Now()
@@ -86,7 +85,7 @@ func TestSimulatedLossOfALock(t *testing.T) {
 	})
 	virtually(t, "who loses its place in the line takes it anew", &fssharetest.NFSOptions{Lease: 10 * time.Second}, func(t *testing.T, s simulated) {
 		l := acquire(t, s.a, nil)
-		waiter := contend(t.Context(), s.b, "lock")
+		waiter := contend(t.Context(), s.b)
 		time.Sleep(time.Second)
 		s.clients[1].Cut()
 		time.Sleep(30 * time.Second)
@@ -375,7 +374,7 @@ func TestSimulatedSharedLockOnAMountForReadingOnly(t *testing.T) {
 		require.Equal(t, first.Token(), l.Token())
 		_, err := s.a.Lock(t.Context(), "lock", &fsshare.LockOptions{Try: true})
 		require.ErrorIs(t, err, fsshare.ErrConflict)
-		writer := contend(t.Context(), s.a, "lock")
+		writer := contend(t.Context(), s.a)
 		time.Sleep(time.Second)
 		_, err = s.b.Lock(t.Context(), "lock", &fsshare.LockOptions{Shared: true, Try: true})
 		require.ErrorIs(t, err, fsshare.ErrConflict, "a reader passed a writer that waits")
@@ -451,154 +450,4 @@ func TestSimulatedHangs(t *testing.T) {
 		require.True(t, h.Open)
 		require.NoError(t, s.a.Probe(t.Context()))
 	})
-}
-
-// A storm: programs on three machines take one lock from each other while their
-// machines are cut off, frozen, expired and killed, and the server restarts.
-func TestSimulatedStorm(t *testing.T) {
-	seeds := 40
-	if testing.Short() {
-		seeds = 5
-	}
-	total := storm{}
-	for seed := range seeds {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := storm{random: rand.New(rand.NewPCG(uint64(seed), 6))}
-				w.rage(t)
-				total.taken += w.taken
-				total.commits += w.commits
-				total.losses += w.losses
-				total.refused += w.refused
-			})
-		})
-	}
-	t.Logf("%d acquisitions, %d commits, %d locks lost, %d stale commits refused", total.taken, total.commits, total.losses, total.refused)
-	require.Greater(t, total.taken, 50*seeds)
-	require.Greater(t, total.losses, seeds)
-	require.Greater(t, total.refused, seeds/2)
-}
-
-type storm struct {
-	random                          *rand.Rand
-	mu                              sync.Mutex
-	taken, commits, losses, refused int
-	newest                          uint64                 // the greatest token that was given
-	latest                          uint64                 // the token of the last commit
-	holders                         map[*efsshare.Lock]int // by the number of their machine
-	frozen                          [3]bool
-	thawed                          [3]time.Time
-	excused                         bool // a restart or a revocation has happened, which a holder cannot know
-}
-
-func (w *storm) rage(t *testing.T) {
-	lease := time.Duration(10+w.random.IntN(80)) * time.Second
-	server := fssharetest.NewNFS(&fssharetest.NFSOptions{Lease: lease, Courteous: w.random.IntN(2) == 0})
-	t.Cleanup(server.Close)
-	w.holders = map[*efsshare.Lock]int{}
-	w.excused = w.random.IntN(2) == 0
-	ctx, cancel := context.WithTimeout(t.Context(), 40*lease)
-	defer cancel()
-	var clients []*fssharetest.NFSClient
-	var wg sync.WaitGroup
-	for i := range 3 {
-		c := server.Client(fmt.Sprint("machine", i))
-		c.Delay(time.Millisecond)
-		clients = append(clients, c)
-		share := openOn(t, c)
-		work := rand.New(rand.NewPCG(w.random.Uint64(), 7))
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				w.turn(ctx, t, share, i, time.Duration(1+work.Int64N(int64(lease/3))))
-			}
-		})
-	}
-	for ctx.Err() == nil {
-		time.Sleep(time.Duration(w.random.Int64N(int64(2 * lease))))
-		m := w.random.IntN(len(clients))
-		c := clients[m]
-		silence := time.Duration(w.random.Int64N(int64(2 * lease)))
-		kinds := 2
-		if w.excused {
-			kinds = 4
-		}
-		switch w.random.IntN(kinds) {
-		case 0:
-			c.Cut()
-			time.Sleep(silence)
-			c.Mend()
-		case 1:
-			w.freeze(m, true)
-			c.Freeze()
-			time.Sleep(silence)
-			w.freeze(m, false)
-			c.Thaw()
-		case 2:
-			c.Expire()
-		case 3:
-			server.Stop()
-			c.Cut()
-			time.Sleep(silence / 4)
-			server.Start()
-			time.Sleep(silence / 2)
-			c.Mend()
-		}
-	}
-	wg.Wait()
-}
-
-func (w *storm) freeze(machine int, frozen bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.frozen[machine], w.thawed[machine] = frozen, time.Now()
-}
-
-// turn takes the lock, works, commits, and gives it back.
-func (w *storm) turn(ctx context.Context, t *testing.T, share *efsshare.Share, machine int, work time.Duration) {
-	l, err := share.Acquire(ctx, "lock", nil)
-	if err != nil {
-		for _, may := range []error{context.DeadlineExceeded, fsshare.ErrLost, fsshare.ErrHung} {
-			if errors.Is(err, may) {
-				return
-			}
-		}
-		t.Errorf("Acquire = %v", err)
-		return
-	}
-	w.mu.Lock()
-	w.taken++
-	if l.Token() <= w.newest {
-		t.Errorf("token %d after %d", l.Token(), w.newest)
-	}
-	w.newest = l.Token()
-	for other, m := range w.holders {
-		// A frozen machine's program does not run, and when it goes on, its first commit
-		// finds out. One that is cut off knows before another has the lock.
-		asleep := w.frozen[m] || w.thawed[m].Equal(time.Now())
-		if !asleep && !w.excused && other.Context().Err() == nil {
-			t.Errorf("token %d was given, and the holder of token %d does not know", l.Token(), other.Token())
-		}
-	}
-	w.holders[l] = machine
-	w.mu.Unlock()
-	time.Sleep(work)
-	err = l.Commit(ctx, []byte(fmt.Sprint(l.Token())))
-	w.mu.Lock()
-	switch {
-	case err == nil:
-		w.commits++
-		if l.Token() < w.latest {
-			t.Errorf("a commit of token %d after one of %d", l.Token(), w.latest)
-		}
-		w.latest = max(w.latest, l.Token())
-	case errors.Is(err, fsshare.ErrLost):
-		w.refused++
-	}
-	delete(w.holders, l)
-	w.mu.Unlock()
-	if errors.Is(l.Unlock(), fsshare.ErrLost) {
-		w.mu.Lock()
-		w.losses++
-		w.mu.Unlock()
-	}
 }
