@@ -2,6 +2,8 @@ package s3index
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"sync"
@@ -171,8 +173,12 @@ func (p part) page(ctx context.Context, token string) (page, error) {
 	if p.count > 0 {
 		r.SegmentCount, r.SegmentIndex = p.count, &p.segment
 	}
-	return x.exchangePage(ctx, r, func(option func(*s3vectors.Options)) error {
+	found, err := x.exchangePage(ctx, r, func(option func(*s3vectors.Options)) error {
 		_, err := x.client.ListVectors(ctx, &s3vectors.ListVectorsInput{VectorBucketName: &x.bucket, IndexName: &x.name}, option)
 		return err
 	})
+	if token != "" && errors.Is(err, vectors.ErrInvalid) {
+		err = fmt.Errorf("%w (if the token of the page has expired, the loop took too long: list again, and do in it what is quick)", err)
+	}
+	return found, err
 }

@@ -322,6 +322,30 @@ func TestAnErrorOfOneSegmentEndsTheList(t *testing.T) {
 	require.ErrorIs(t, err, vectors.ErrDenied)
 }
 
+func TestAListWhoseTokenIsRefusedSaysWhatToDo(t *testing.T) {
+	fake := newFake(t)
+	opts := fast()
+	opts.Segments = 1
+	x := loaded(t, fake, 1500, opts)
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		late := strings.Contains(bodyOf(r), "nextToken")
+		if late {
+			awsfake.Fail(w, r, http.StatusBadRequest, "ValidationException", "The nextToken has expired")
+		}
+		return late
+	})
+	n := 0
+	var last error
+	for _, err := range x.List(t.Context(), nil) {
+		if last = err; err == nil {
+			n++
+		}
+	}
+	require.Equal(t, 1000, n)
+	require.ErrorIs(t, last, vectors.ErrInvalid)
+	require.ErrorContains(t, last, "list again")
+}
+
 func TestADeletionKeepsToTheRateToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := loaded(t, awsfake.NewVectors(), 5000, nil)
