@@ -178,3 +178,30 @@ func FuzzARecordComesBackFromItsText(f *testing.F) {
 		require.Equal(t, r, back)
 	})
 }
+
+func TestBackIsWhereARollbackMayGoTheNextOneFirst(t *testing.T) {
+	log, _ := planned(t)
+	back := func() (out []int64) {
+		for v := range log.Back("live") {
+			out = append(out, v.ID.Number)
+		}
+		return out
+	}
+	apply := func(changes ...artifacts.Change) {
+		r, err := log.Plan(artifacts.Record{ID: "x", Changes: changes}, nil)
+		require.NoError(t, err)
+		require.NoError(t, log.Append(r, nil))
+	}
+	require.Equal(t, []int64{2, 1}, back())
+	log.Mark(2, true, false)
+	require.Equal(t, []int64{2, 1}, back(), "ready or not")
+	apply(artifacts.SetAlias{Alias: "live", Version: 1}, artifacts.SetAlias{Alias: "live", Version: 3})
+	require.Equal(t, []int64{1, 2}, back(), "each once")
+	apply(artifacts.Quarantine{Version: 1, Reason: "worse"})
+	require.Equal(t, []int64{2}, back())
+	apply(artifacts.Delete{Version: 2})
+	require.Empty(t, back())
+	for range log.Back("absent") {
+		t.Error("an alias that is absent has nothing to go back to")
+	}
+}

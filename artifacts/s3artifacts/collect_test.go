@@ -110,3 +110,57 @@ func TestPartsThatWaitAreSpared(t *testing.T) {
 		require.Equal(t, 2, done.Condemned, "the parts, which are published")
 	})
 }
+
+// Object Lock, or a policy, keeps a collector from deleting: it says so, nothing is
+// lost, and the next one that may goes on.
+func TestACollectorThatMayNotDelete(t *testing.T) {
+	fake := awsfake.NewS3("bucket")
+	store := open(t, fake.Client(), nil)
+	publish(t, store, files("w", "1"), nil)
+	publish(t, store, files("w", "2"), nil)
+	_, err := store.Apply(t.Context(), ranker, artifacts.Delete{Version: 1})
+	require.NoError(t, err)
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if r.Method == http.MethodDelete {
+			awsfake.Fail(w, r, http.StatusForbidden, "AccessDenied", "Access Denied because object protected by object lock.")
+		}
+		return r.Method == http.MethodDelete
+	})
+	_, err = store.Collect(t.Context(), ranker, atOnce)
+	require.ErrorIs(t, err, artifacts.ErrDenied)
+	fake.Intercept(nil)
+	require.Equal(t, map[string]string{"2/w": "2"}, content(t, store))
+	done, err := store.Collect(t.Context(), ranker, atOnce)
+	require.NoError(t, err)
+	require.Equal(t, 1, done.Deleted)
+}
+
+func TestEverythingIsEncryptedWithTheKeyThatIsAskedFor(t *testing.T) {
+	fake := awsfake.NewS3("bucket", zone)
+	var written, hot atomic.Int64
+	fake.Intercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		begins := r.Method == http.MethodPost && r.URL.Query().Has("uploads") || r.Method == http.MethodPut && !r.URL.Query().Has("partNumber")
+		key := r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")
+		switch {
+		case begins && strings.HasPrefix(r.URL.Host, zone):
+			hot.Add(1)
+			if key != "" {
+				t.Errorf("%s %s: a directory bucket has one key", r.Method, r.URL.Path)
+			}
+		case begins:
+			written.Add(1)
+			if key != "key" || r.Header.Get("X-Amz-Server-Side-Encryption") != "aws:kms" {
+				t.Errorf("%s %s is encrypted with %q", r.Method, r.URL.Path, key)
+			}
+		}
+		return false
+	})
+	content := map[string][]byte{"small": []byte("1"), "large": make([]byte, 6<<20)}
+	publish(t, open(t, fake.Client(), &s3artifacts.Options{KMSKeyID: "key", PartSize: 5 << 20}), artifacts.Files(content), nil)
+	store := open(t, fake.Client(), &s3artifacts.Options{KMSKeyID: "key", PartSize: 5 << 20, Hot: zone})
+	publish(t, store, artifacts.Files(map[string][]byte{"small": []byte("2"), "large": make([]byte, 7<<20)}), nil)
+	_, err := store.Settle(t.Context(), ranker, nil)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, written.Load(), int64(10))
+	require.Equal(t, int64(2), hot.Load())
+}
