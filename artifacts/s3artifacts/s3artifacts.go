@@ -30,6 +30,16 @@
 // files are those of a version that is live, and 1 GET in each process that opens
 // them.
 //
+// # How warm it is kept
+//
+// An object is as warm as the warmest version that has it. [Store.Tier], run once a
+// day, says by tags what may go to a colder class or to an archive, and the rules of
+// [EnsureBucket] move it. A version that needs an archive is not Ready: a rollback
+// goes past it, [Store.EnsureWarm] restores it, and [Store.Rollback] does both.
+// Records, snapshots and lists of files are never moved. With Options.Hot files land
+// in a bucket of S3 Express One Zone, and a version is Durable when [Store.Settle] has
+// copied them home; records are at home from the start.
+//
 // # What it needs
 //
 // A store must honour If-None-Match on PutObject; [Store.Probe] finds out. The
@@ -40,7 +50,8 @@
 // s3:ListMultipartUploadParts; one that
 // collects also s3:DeleteObject, and with versions s3:DeleteObjectVersion,
 // s3:ListBucketVersions and s3:GetBucketVersioning; one with a KMS key
-// kms:GenerateDataKey and kms:Decrypt. Readers need s3:GetObject and s3:ListBucket.
+// kms:GenerateDataKey and kms:Decrypt; one that tiers and restores
+// s3:PutObjectTagging, s3:PutObjectVersionTagging and s3:RestoreObject. Readers need s3:GetObject and s3:ListBucket.
 package s3artifacts
 
 import (
