@@ -113,7 +113,7 @@ type pace struct {
 	next time.Time
 }
 
-const tick = 25 * time.Millisecond
+const tick = 12 * time.Millisecond // the guest's clock has steps of 10
 
 func (p *pace) wait(ctx context.Context) {
 	p.mu.Lock()
