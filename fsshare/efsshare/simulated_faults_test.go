@@ -44,7 +44,7 @@ func TestSimulatedLossOfALock(t *testing.T) {
 		virtually(t, fmt.Sprint("a cut holder knows before another has the lock, lease ", lease), opts, func(t *testing.T, s simulated) {
 			l := acquire(t, s.a, nil)
 			require.NoError(t, l.Commit(t.Context(), []byte("holder")))
-			waiter := contend(t.Context(), s.b)
+			waiter := waitOn(t, s.b)
 			time.Sleep(lease / 3)
 			s.clients[0].Cut()
 			cut := time.Now()
@@ -61,7 +61,7 @@ func TestSimulatedLossOfALock(t *testing.T) {
 			s.clients[0].Mend()
 			require.ErrorIs(t, <-stale, fsshare.ErrLost)
 			require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
-			require.Equal(t, "contender", committed(t, s.a))
+			require.Equal(t, "contender", dataOf(t, s.a))
 			require.NoError(t, got.lock.Unlock())
 		})
 		virtually(t, fmt.Sprint("a machine that was frozen commits nothing, lease ", lease), opts, func(t *testing.T, s simulated) {
@@ -72,7 +72,7 @@ func TestSimulatedLossOfALock(t *testing.T) {
 			time.Sleep(lease)
 			s.clients[0].Thaw()
 			require.ErrorIs(t, l.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
-			require.Equal(t, "next", committed(t, s.a))
+			require.Equal(t, "next", dataOf(t, s.a))
 			require.NoError(t, next.Unlock())
 		})
 	}
@@ -85,7 +85,7 @@ func TestSimulatedLossOfALock(t *testing.T) {
 	})
 	virtually(t, "who loses its place in the line takes it anew", &fssharetest.NFSOptions{Lease: 10 * time.Second}, func(t *testing.T, s simulated) {
 		l := acquire(t, s.a, nil)
-		waiter := contend(t.Context(), s.b)
+		waiter := waitOn(t, s.b)
 		time.Sleep(time.Second)
 		s.clients[1].Cut()
 		time.Sleep(30 * time.Second)
@@ -98,7 +98,7 @@ func TestSimulatedLossOfALock(t *testing.T) {
 		require.NoError(t, got.lock.Unlock())
 	})
 	virtually(t, "a lost lock's file is closed", nil, func(t *testing.T, s simulated) {
-		put(t, s.a, "file", "x")
+		writeOn(t, s.a, "file", "x")
 		before := s.clients[0].Files()
 		for i := range 20 {
 			l, err := s.a.Acquire(t.Context(), fmt.Sprint("lock", i), nil)
@@ -163,7 +163,7 @@ func TestSimulatedRestartOfTheServer(t *testing.T) {
 		require.NoError(t, l.Context().Err(), "the documented exception: it cannot know yet")
 		s.clients[0].Mend()
 		require.ErrorIs(t, l.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
-		require.Equal(t, "next", committed(t, s.b))
+		require.Equal(t, "next", dataOf(t, s.b))
 		require.NoError(t, next.Unlock())
 	})
 }
@@ -196,17 +196,17 @@ func TestTheSimulatedNFSIsWrongInTheSameWays(t *testing.T) {
 		return string(b[:n])
 	}
 	on("a replaced file is read as it was while the old one is open anywhere", nil, func(t *testing.T, f files) {
-		put(t, f.s.a, "file", "old")
+		writeOn(t, f.s.a, "file", "old")
 		require.Equal(t, "old", readPlain(t, f.roots[1], "file"))
 		kept, err := f.roots[1].Open("file")
 		require.NoError(t, err)
-		put(t, f.s.a, "file", "new")
+		writeOn(t, f.s.a, "file", "new")
 		replaced := time.Now()
 		require.Equal(t, "old", readPlain(t, f.roots[1], "file"))
 		data, err := fs.ReadFile(f.s.b.FS(t.Context()), "file")
 		require.NoError(t, err)
 		require.Equal(t, "new", string(data), "the share asks for the directory first")
-		put(t, f.s.a, "file", "newer")
+		writeOn(t, f.s.a, "file", "newer")
 		require.NoError(t, kept.Close())
 		for readPlain(t, f.roots[1], "file") != "newer" {
 			time.Sleep(200 * time.Millisecond)
@@ -214,15 +214,15 @@ func TestTheSimulatedNFSIsWrongInTheSameWays(t *testing.T) {
 		require.LessOrEqual(t, time.Since(replaced), 60*time.Second)
 	})
 	on("a replaced file that nobody has open is read fresh", nil, func(t *testing.T, f files) {
-		put(t, f.s.a, "file", "old")
+		writeOn(t, f.s.a, "file", "old")
 		require.Equal(t, "old", readPlain(t, f.roots[1], "file"))
-		put(t, f.s.a, "file", "new")
+		writeOn(t, f.s.a, "file", "new")
 		require.Equal(t, "new", readPlain(t, f.roots[1], "file"))
 	})
 	on("a name that was absent stays absent for half a minute", nil, func(t *testing.T, f files) {
 		_, err := f.roots[1].Lstat("flag")
 		require.ErrorIs(t, err, fs.ErrNotExist)
-		put(t, f.s.a, "flag", "x")
+		writeOn(t, f.s.a, "flag", "x")
 		start := time.Now()
 		for {
 			if _, err = f.roots[1].Lstat("flag"); err == nil {
@@ -234,7 +234,7 @@ func TestTheSimulatedNFSIsWrongInTheSameWays(t *testing.T) {
 		require.LessOrEqual(t, time.Since(start), 60*time.Second)
 	})
 	on("a kept descriptor shows what was overwritten when its attributes are old", nil, func(t *testing.T, f files) {
-		put(t, f.s.a, "file", "old")
+		writeOn(t, f.s.a, "file", "old")
 		kept, err := f.roots[1].OpenFile("file", os.O_RDONLY, 0)
 		require.NoError(t, err)
 		b := make([]byte, 3)
@@ -256,7 +256,7 @@ func TestTheSimulatedNFSIsWrongInTheSameWays(t *testing.T) {
 		require.Equal(t, "new", string(b))
 	})
 	on("a file in use that its own client removes keeps a name", nil, func(t *testing.T, f files) {
-		put(t, f.s.a, "dir/file", "x")
+		writeOn(t, f.s.a, "dir/file", "x")
 		kept, err := f.roots[0].Open("dir/file")
 		require.NoError(t, err)
 		require.NoError(t, f.roots[0].Remove("dir/file"))
@@ -281,7 +281,7 @@ func TestTheSimulatedNFSIsWrongInTheSameWays(t *testing.T) {
 		_, err = mine.WriteAt([]byte("S"), 0)
 		require.NoError(t, err, "the client's own memory takes it")
 		require.ErrorIs(t, mine.Sync(), syscall.EIO)
-		put(t, f.s.a, "elsewhere", "stale")
+		writeOn(t, f.s.a, "elsewhere", "stale")
 		require.NoError(t, f.roots[0].Rename("elsewhere", "pointer"))
 		_, err = mine.LockByte(kernel.None, 1<<62)
 		require.NoError(t, err)
@@ -303,7 +303,7 @@ func TestTheSimulatedNFSIsWrongInTheSameWays(t *testing.T) {
 
 func TestSimulatedWritesThatFailLate(t *testing.T) {
 	virtually(t, "a full disk leaves nothing half-written", &fssharetest.NFSOptions{Size: 1 << 20}, func(t *testing.T, s simulated) {
-		put(t, s.a, "file", "old")
+		writeOn(t, s.a, "file", "old")
 		_, err := s.a.WriteFile(t.Context(), "file", strings.NewReader(strings.Repeat("x", 2<<20)), nil)
 		require.ErrorIs(t, err, fsshare.ErrThrottled)
 		require.ErrorIs(t, err, syscall.ENOSPC)
@@ -315,11 +315,11 @@ func TestSimulatedWritesThatFailLate(t *testing.T) {
 		names, err := dir.Readdirnames(-1)
 		require.NoError(t, err)
 		require.Equal(t, []string{"file"}, names, "also what a share does not list")
-		put(t, s.a, "file", "new")
+		writeOn(t, s.a, "file", "new")
 	})
 	for _, errno := range []syscall.Errno{syscall.EDQUOT, syscall.EIO, syscall.ENOSPC} {
 		virtually(t, "writes refused with "+errno.Error(), nil, func(t *testing.T, s simulated) {
-			put(t, s.a, "file", "old")
+			writeOn(t, s.a, "file", "old")
 			l := acquire(t, s.a, nil)
 			require.NoError(t, l.Commit(t.Context(), []byte("old")))
 			s.server.Refuse(errno)
@@ -331,7 +331,7 @@ func TestSimulatedWritesThatFailLate(t *testing.T) {
 			require.Equal(t, errno == syscall.EIO, errors.Is(err, fsshare.ErrLost), "only EIO can be a loss")
 			s.server.Refuse(0)
 			require.Equal(t, "old", string(s.server.Truth("file")))
-			require.Equal(t, "old", committed(t, s.b))
+			require.Equal(t, "old", dataOf(t, s.b))
 		})
 	}
 	virtually(t, "a quota of locks", &fssharetest.NFSOptions{LocksPerFile: 3}, func(t *testing.T, s simulated) {
@@ -347,7 +347,7 @@ func TestSimulatedWritesThatFailLate(t *testing.T) {
 
 func TestSimulatedMountForReadingOnly(t *testing.T) {
 	virtually(t, "files", nil, func(t *testing.T, s simulated) {
-		put(t, s.a, "file", "old")
+		writeOn(t, s.a, "file", "old")
 		s.clients[1].ReadOnly(true)
 		_, err := s.b.WriteFile(t.Context(), "file", strings.NewReader("new"), nil)
 		require.ErrorIs(t, err, fsshare.ErrDenied)
@@ -356,7 +356,7 @@ func TestSimulatedMountForReadingOnly(t *testing.T) {
 		require.ErrorIs(t, s.b.Append(t.Context(), "file", []byte("new")), fsshare.ErrDenied)
 		_, err = s.b.Lock(t.Context(), "lock", nil)
 		require.ErrorIs(t, err, fsshare.ErrDenied)
-		put(t, s.a, "file", "new")
+		writeOn(t, s.a, "file", "new")
 		data, err := fs.ReadFile(s.b.FS(t.Context()), "file")
 		require.NoError(t, err)
 		require.Equal(t, "new", string(data))
@@ -374,7 +374,7 @@ func TestSimulatedSharedLockOnAMountForReadingOnly(t *testing.T) {
 		require.Equal(t, first.Token(), l.Token())
 		_, err := s.a.Lock(t.Context(), "lock", &fsshare.LockOptions{Try: true})
 		require.ErrorIs(t, err, fsshare.ErrConflict)
-		writer := contend(t.Context(), s.a)
+		writer := waitOn(t, s.a)
 		time.Sleep(time.Second)
 		_, err = s.b.Lock(t.Context(), "lock", &fsshare.LockOptions{Shared: true, Try: true})
 		require.ErrorIs(t, err, fsshare.ErrConflict, "a reader passed a writer that waits")
@@ -407,7 +407,7 @@ func TestSimulatedSharedLockOnAMountForReadingOnly(t *testing.T) {
 
 func TestSimulatedHangs(t *testing.T) {
 	virtually(t, "a call returns by its deadline, and then at once", nil, func(t *testing.T, s simulated) {
-		put(t, s.a, "file", "x")
+		writeOn(t, s.a, "file", "x")
 		s.clients[0].Cut()
 		var wg sync.WaitGroup
 		for i := range 40 {

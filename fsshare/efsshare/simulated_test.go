@@ -1,6 +1,7 @@
 package efsshare_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,6 +39,36 @@ func openOn(t *testing.T, client *fssharetest.NFSClient) *efsshare.Share {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = share.Close() })
 	return share
+}
+
+func writeOn(t *testing.T, share *efsshare.Share, name, data string) {
+	t.Helper()
+	_, err := share.WriteFile(t.Context(), name, strings.NewReader(data), nil)
+	require.NoError(t, err)
+}
+
+// dataOf is what was committed under the lock.
+func dataOf(t *testing.T, share *efsshare.Share) string {
+	t.Helper()
+	status, err := share.Inspect(t.Context(), "lock")
+	require.NoError(t, err)
+	return string(status.Data)
+}
+
+// A turn is what came of waiting for the lock, and when.
+type turn struct {
+	lock *efsshare.Lock
+	err  error
+	at   time.Time
+}
+
+func waitOn(t *testing.T, share *efsshare.Share) <-chan turn {
+	c := make(chan turn, 1)
+	go func() {
+		l, err := share.Acquire(t.Context(), "lock", nil)
+		c <- turn{l, err, time.Now()}
+	}()
+	return c
 }
 
 func TestTheSimulatedNFSPassesTheSuite(t *testing.T) {
