@@ -191,7 +191,7 @@ func (w *storm) given(t *testing.T, l *efsshare.Lock, machine int, shared bool) 
 		// A frozen machine's program does not run, and when it goes on, its first commit
 		// finds out. One that is cut off knows before another has the lock.
 		asleep := w.frozen[h.machine] || w.thawed[h.machine].Equal(time.Now())
-		if other != l && !asleep && !w.excused && !(shared && h.shared) && other.Context().Err() == nil {
+		if other != l && !asleep && !w.excused && (!shared || !h.shared) && other.Context().Err() == nil {
 			t.Errorf("token %d was given, and the holder of token %d does not know", l.Token(), other.Token())
 		}
 	}
