@@ -98,13 +98,13 @@ kit: # the own tests of the Agent Development Kit, on our sessions and artifacts
 # cannot do is skipped there: it tells clients of changes by its kernel's clock, too
 # coarse for writes and removes at the same time, and forgets no client alone, as the
 # comparison with the simulation asks.
-nfstests = nfs-knfsd nfs-machines nfs-ganesha nfs-user
+nfstests = nfs-ganesha nfs-knfsd nfs-machines nfs-user
 .PHONY: $(nfstests)
 
 nfs:
 	go run ./internal/nfstest/nfsexec -install
 	go build -o .cache/nfstest/nfsexec ./internal/nfstest/nfsexec
-	$(MAKE) --no-print-directory -j$(words $(nfstests)) --output-sync=target $(nfstests)
+	$(MAKE) --no-print-directory -j3 --output-sync=target $(nfstests)
 
 $(nfstests): export CGO_ENABLED = 0
 $(nfstests): export GENAISTORE_NFS_TIMEOUT = 45m

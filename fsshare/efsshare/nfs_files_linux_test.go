@@ -137,40 +137,79 @@ func TestNFSNoReadIsTornUnderAHotWriter(t *testing.T) {
 	require.Greater(t, writes, 10)
 }
 
+// threads is how many of this process's threads are in calls that nothing interrupts.
+func threads(t *testing.T) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/stat")
+	require.NoError(t, err)
+	n := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if _, state, ok := strings.Cut(string(text), ") "); err == nil && ok && strings.HasPrefix(state, "D") {
+			n++
+		}
+	}
+	return n
+}
+
 func TestNFSAMountThatHangsHangsNoCaller(t *testing.T) {
 	clients := nfsClients(t)
 	s, err := efsshare.Open(t.Context(), clients[0].Dir, &efsshare.Options{Timeout: 4 * time.Second})
 	require.NoError(t, err)
 	defer s.Close()
 	put(t, s, "file", "x")
+	held, err := s.Acquire(t.Context(), "held", nil)
+	require.NoError(t, err)
+	reader, err := s.Acquire(t.Context(), "shared", &fsshare.LockOptions{Shared: true})
+	require.NoError(t, err)
+	before := threads(t)
 	require.NoError(t, clients[0].Cut())
-	const callers, deadline, late = 40, time.Second, 500 * time.Millisecond
+	const each, deadline, late = 4, time.Second, 500 * time.Millisecond
 	var wg sync.WaitGroup
-	for i := range callers {
-		wg.Go(func() {
-			start := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), deadline)
-			defer cancel()
-			var err error
-			switch i % 4 {
-			case 0:
-				_, err = fs.ReadFile(s.FS(ctx), "file")
-			case 1:
-				_, err = s.WriteFile(ctx, "file", strings.NewReader("y"), nil)
-			case 2:
-				_, err = s.Acquire(ctx, "lock", nil)
-			default:
-				_, err = s.Inspect(ctx, "lock")
+	for name, call := range map[string]func(ctx context.Context) error{
+		"read": func(ctx context.Context) error { _, err := fs.ReadFile(s.FS(ctx), "file"); return err },
+		"stat": func(ctx context.Context) error { _, err := fs.Stat(s.FS(ctx), "file"); return err },
+		"list": func(ctx context.Context) error { _, err := fs.ReadDir(s.FS(ctx), "."); return err },
+		"write": func(ctx context.Context) error {
+			_, err := s.WriteFile(ctx, "file", strings.NewReader("y"), nil)
+			return err
+		},
+		"remove":    func(ctx context.Context) error { return s.Remove(ctx, "absent") },
+		"append":    func(ctx context.Context) error { return s.Append(ctx, "log", []byte("y")) },
+		"sub":       func(ctx context.Context) error { _, err := s.Sub(ctx, "tenant"); return err },
+		"lock":      func(ctx context.Context) error { _, err := s.Acquire(ctx, "lock", nil); return err },
+		"inspect":   func(ctx context.Context) error { _, err := s.Inspect(ctx, "lock"); return err },
+		"check":     held.Check,
+		"commit":    func(ctx context.Context) error { return held.Commit(ctx, []byte("y")) },
+		"downgrade": held.Downgrade,
+		"upgrade":   reader.Upgrade,
+		"probe":     s.Probe,
+		"watch": func(ctx context.Context) error {
+			for _, err := range s.Watch(ctx, fsshare.Target{File: "file"}, nil) {
+				return err
 			}
-			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, fsshare.ErrHung) {
-				t.Errorf("%v, want the deadline or ErrHung", err)
-			}
-			if took := time.Since(start); took > deadline+late {
-				t.Errorf("returned after %v", took)
-			}
-		})
+			return nil
+		},
+	} {
+		for range each {
+			wg.Go(func() {
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
+				defer cancel()
+				err := call(ctx)
+				if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, fsshare.ErrHung) {
+					t.Errorf("%s: %v, want the deadline or ErrHung", name, err)
+				}
+				if took := time.Since(start); took > deadline+late {
+					t.Errorf("%s returned after %v", name, took)
+				}
+			})
+		}
 	}
 	wg.Wait()
+	hung := threads(t) - before
+	t.Logf("%d threads more than before the cut", hung)
+	require.LessOrEqual(t, hung, 16, "threads that are kept")
 	require.Eventually(t, func() bool { h, err := s.Health(); return err == nil && h.Hanging >= 8 }, 5*time.Second, 50*time.Millisecond)
 	health, err := s.Health()
 	require.NoError(t, err)
@@ -193,6 +232,9 @@ func TestNFSAMountThatHangsHangsNoCaller(t *testing.T) {
 	_, err = efsshare.Open(t.Context(), clients[0].Dir, &efsshare.Options{Timeout: time.Second})
 	require.ErrorIs(t, err, fsshare.ErrHung)
 
+	start = time.Now()
+	require.ErrorIs(t, held.Unlock(), fsshare.ErrLost)
+	require.Less(t, time.Since(start), 11*time.Second, "an Unlock takes no longer than the lease")
 	require.NoError(t, clients[0].Mend())
 	require.Eventually(t, func() bool { h, err := s.Health(); return err == nil && h.Hanging == 0 && h.Open }, 30*time.Second, 100*time.Millisecond)
 	require.NoError(t, s.Probe(t.Context()))

@@ -85,7 +85,7 @@ func TestNFSACutHolderKnowsOfItsLossBeforeAnotherHasTheLock(t *testing.T) {
 func TestNFSNoCommitOfAStaleHolderReachesTheServer(t *testing.T) {
 	a, b, clients := twoClients(t)
 	const rounds = 40
-	reached := 0
+	reached, knew := 0, 0
 	openFiles := func() int {
 		list, err := os.ReadDir("/proc/self/fd")
 		require.NoError(t, err)
@@ -104,8 +104,8 @@ func TestNFSNoCommitOfAStaleHolderReachesTheServer(t *testing.T) {
 			want = "next"
 			require.NoError(t, next.Commit(t.Context(), []byte(want)))
 		}
-		if nfstest.OpenServer(t).Name == nfstest.Knfsd { // the other server takes seconds for it, and a heartbeat may come first
-			require.NoError(t, l.Context().Err(), "the holder knows already; this shows nothing")
+		if l.Context().Err() != nil { // a heartbeat came first, so this round shows nothing
+			knew++
 		}
 		require.ErrorIs(t, l.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
 		if i%3 == 0 { // the descriptor is closed by now; what it had must not come later
@@ -119,7 +119,9 @@ func TestNFSNoCommitOfAStaleHolderReachesTheServer(t *testing.T) {
 		require.NoError(t, next.Check(t.Context()))
 		require.NoError(t, next.Unlock())
 	}
+	t.Logf("%d stale commits, of which %d by a holder that knew", rounds, knew)
 	require.Zero(t, reached, "stale commits of %d", rounds)
+	require.Less(t, knew, rounds/2)
 	const kept = 10 // of the share itself, and of the runtime
 	require.Eventually(t, func() bool { return openFiles() < before+kept }, 5*time.Second, 10*time.Millisecond, "descriptors of lost locks are left open")
 }
