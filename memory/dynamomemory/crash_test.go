@@ -361,6 +361,7 @@ func TestCrashes(t *testing.T) { crashes(t, nil) }
 
 // Without transactions there are more writes to be killed at.
 func TestCrashesWithoutTransactions(t *testing.T) {
+	skipSlow(t)
 	crashes(t, &dynamomemory.Options{NoTransactions: true})
 }
 

@@ -24,6 +24,7 @@ import (
 func TestALostAnswerIsNoError(t *testing.T) { losesAnswers(t, nil) }
 
 func TestALostAnswerIsNoErrorWithoutTransactions(t *testing.T) {
+	skipSlow(t)
 	losesAnswers(t, &dynamomemory.Options{NoTransactions: true})
 }
 

@@ -40,7 +40,16 @@ func TestStoreWithoutTransactions(t *testing.T) {
 	memorytest.Run(t, func(*testing.T) memory.Store { return store })
 }
 
+// skipSlow leaves a test out where it takes minutes and cannot find what it is slow for.
+func skipSlow(t testing.TB) {
+	t.Helper()
+	if slow {
+		t.Skip("one call at a time: nothing for the race detector, which makes it take minutes")
+	}
+}
+
 func TestStoreWithoutTransactionsAndEncrypted(t *testing.T) {
+	skipSlow(t)
 	cipher, err := dynamomemory.NewLocalCipher([]byte(strings.Repeat("k", 32)))
 	require.NoError(t, err)
 	fake, opts := withoutTransactions(t)
@@ -49,6 +58,7 @@ func TestStoreWithoutTransactionsAndEncrypted(t *testing.T) {
 }
 
 func FuzzStoreWithoutTransactions(f *testing.F) {
+	skipSlow(f)
 	fake, opts := withoutTransactions(f)
 	store := open(f, fake, opts)
 	memorytest.Fuzz(f, func(*testing.T) memory.Store { return store })
