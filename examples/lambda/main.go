@@ -10,6 +10,8 @@
 // with the table and a role that can do no more than it must, and with a DAX cluster in a
 // VPC where that is wanted.
 //
+// Built with -tags dax it reads through the cluster DAX_ENDPOINT, and encrypts under KMS_KEY.
+//
 // Clients and stores are made once, before the first event, and that asks nothing of
 // anyone; then one connection to each service is opened, while the function still has
 // the processor of the INIT phase. WARM=0 leaves that out.
