@@ -28,8 +28,8 @@
 //
 // The server may give a lock away when its holder was silent for the lease, whose
 // length the kernel knows. Each answered heartbeat, a write through the locked
-// descriptor, proves that nobody has the lock before its start plus the lease:
-// [Lock.SafeUntil]. A lock counts as lost, and its context ends, at the first of:
+// descriptor, proves that nobody has the lock before its start plus the lease, less a
+// second, for there are servers that count in whole seconds: [Lock.SafeUntil]. A lock counts as lost, and its context ends, at the first of:
 // the server refuses a write (EIO); SafeUntil less a tenth of the lease is reached;
 // the kernel says that the lease ran out, in /proc/self/mountstats; the machine
 // stood still for half of the lease. So a loss is reported before another can hold

@@ -139,8 +139,12 @@ func (l *Lock) writeSlot(s slot) error {
 func (l *Lock) renew(began time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.safe = max(l.safe, began+l.lease)
+	l.safe = max(l.safe, began+l.kept())
 }
+
+// kept is for how long at least the server keeps the lock of one that it has heard
+// of. Nfs-ganesha counts in whole seconds, and leaves out the begun one.
+func (l *Lock) kept() time.Duration { return l.lease - min(time.Second, l.lease/marginPart) }
 
 // start begins the life of a lock that is held.
 func (l *Lock) start(ctx context.Context) {
@@ -231,7 +235,7 @@ func (w *watcher) look(ctx context.Context) error {
 // soon have the lock.
 func (l *Lock) overdue(now time.Duration) error {
 	if late := now - l.suspectAt(); l.lease > 0 && late >= 0 {
-		return fmt.Errorf("the server has not answered for %v of a lease of %v", (l.lease - l.lease/marginPart + late).Round(time.Millisecond), l.lease)
+		return fmt.Errorf("the server has not answered for %v of a lease of %v", (l.kept() - l.lease/marginPart + late).Round(time.Millisecond), l.lease)
 	}
 	return nil
 }
@@ -319,8 +323,9 @@ func (l *Lock) Context() context.Context { return l.ctx }
 
 // SafeUntil is until when nobody else can have the lock, whatever happens to this
 // process, its machine or its network: the start of the last heartbeat that the
-// server answered, plus the lease. A restart of the server, and an administrator,
-// can still take it earlier. It is the zero time where no lock is ever lost.
+// server answered, plus the lease, less a second for servers that count in seconds. A
+// restart of the server, and an administrator, can still take it earlier. It is the
+// zero time where no lock is ever lost.
 func (l *Lock) SafeUntil() time.Time {
 	now, err := l.share.system.SinceBoot()
 	if l.lease == 0 || err != nil {

@@ -142,7 +142,7 @@ func (s *Share) acquireOnce(ctx, line context.Context, lock string, opts fsshare
 		return nil, overWait(ctx, line, err)
 	}
 	l := e.lock
-	l.safe = before + l.lease // for a shared lock that waits, renewed below
+	l.safe = before + l.kept() // for a shared lock that waits, renewed below
 	if err := l.take(ctx, line, e.at); err != nil {
 		s.discard(l.file)
 		return nil, err
