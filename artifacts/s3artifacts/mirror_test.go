@@ -276,3 +276,44 @@ func TestWhatCannotBeMirroredIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, artifacts.ErrNotFound)
 	require.Empty(t, objects(t, client, "bucket", "mirror/"))
 }
+
+// A copy that comes late, of a process that dies right after, changes nothing of what
+// another mirror made whole meanwhile.
+func TestALateCopyDoesNotSpoilAMirror(t *testing.T) {
+	fake := awsfake.NewS3("bucket")
+	client := fake.Client()
+	store := open(t, client, nil)
+	for v := range 3 {
+		publish(t, store, artifacts.Files(map[string][]byte{"a": fmt.Append(nil, v), "b": fmt.Append(nil, v)}), nil)
+	}
+	_, err := store.Apply(t.Context(), ranker, production(1)...)
+	require.NoError(t, err)
+	_, err = store.Mirror(t.Context(), ranker, "production", nil)
+	require.NoError(t, err)
+	_, err = store.Apply(t.Context(), ranker, production(2)...)
+	require.NoError(t, err)
+
+	ctx, kill := context.WithCancel(t.Context())
+	var copies atomic.Int64
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+		if awsfake.Operation(r) != "CopyObject" || copies.Add(1) > 1 {
+			return false
+		}
+		_, err := store.Apply(t.Context(), ranker, production(3)...)
+		if err == nil {
+			_, err = store.Mirror(t.Context(), ranker, "production", nil)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		next.ServeHTTP(w, r)
+		kill()
+		return true
+	})
+	_, err = open(t, client, &s3artifacts.Options{Concurrency: 1}).Mirror(ctx, ranker, "production", nil)
+	require.Error(t, err)
+	fake.Intercept(nil)
+	files, manifest := mirrorOf(t, client, "bucket", mirrored)
+	require.Equal(t, int64(3), manifest.Version)
+	require.Equal(t, map[string]string{"a": "2", "b": "2"}, files)
+}
