@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/genaistore/genaistore/fsshare/fssharetest"
 	"github.com/genaistore/genaistore/fsshare/internal/kernel"
 	"github.com/genaistore/genaistore/internal/nfstest"
 )
@@ -52,12 +52,12 @@ func TestNFSDataIsFreshWhileTheFileIsOpenForWritingHere(t *testing.T) {
 	require.NoError(t, l.Unlock())
 }
 
-// onNFS runs a program in a new folder of the export.
-func onNFS(t *testing.T, program []call, clients []nfstest.Client, folder string, linger time.Duration) []string {
+// onNFS runs a program in a new folder, which both clients have in their own.
+func onNFS(t *testing.T, program []call, clients []nfstest.Client, dirs [2]string, folder string, linger time.Duration) []string {
 	t.Helper()
 	var machines [2]*machine
 	for i := range machines {
-		dir := filepath.Join(clients[i].Dir, folder)
+		dir := filepath.Join(dirs[i], folder)
 		if i == 0 {
 			require.NoError(t, os.Mkdir(dir, 0o777))
 		}
@@ -68,7 +68,7 @@ func onNFS(t *testing.T, program []call, clients []nfstest.Client, folder string
 			require.NoError(t, syscall.Statfs(dir, &st))
 			wait(t.Context(), linger)
 		}
-		machines[i] = &machine{root: root, closed: closed, expire: func() error {
+		machines[i] = &machine{root: root, closed: closed, pause: func() { wait(t.Context(), cachesEnd) }, expire: func() error {
 			_ = clients[i].Expire() // the server may have nothing of it to take
 			return nil
 		}}
@@ -90,54 +90,105 @@ func shrink(program []call, differs func([]call) bool) []call {
 	return program
 }
 
+// A difference counts what became of running programs on both.
+type difference struct {
+	clients []nfstest.Client
+	dirs    [2]string
+	with    string
+
+	mu                            sync.Mutex
+	folders, run, differing, late int
+	record                        bool
+}
+
+func newDifference(clients []nfstest.Client, with string) *difference {
+	return &difference{clients: clients, dirs: [2]string{clients[0].Dir, clients[1].Dir}, with: with, record: os.Getenv("GENAISTORE_NFS_RECORD") != ""}
+}
+
+func (d *difference) compare(t *testing.T, program []call, linger time.Duration) (real, sim []string) {
+	d.mu.Lock()
+	d.folders++
+	folder := fmt.Sprint(d.with, d.folders)
+	d.mu.Unlock()
+	real = onNFS(t, program, d.clients, d.dirs, folder, linger)
+	return real, onSimulation(t, program)
+}
+
+// check runs a program, and if it differs, finds the least of it that does.
+func (d *difference) check(t *testing.T, seed int) {
+	const (
+		lingers = 50 * time.Millisecond // the server's threads close files a tick later than they say
+		shown   = 3
+	)
+	program := newProgram(uint64(seed), programLength, d.with)
+	real, sim := d.compare(t, program, 0)
+	again := !slices.Equal(real, sim)
+	if again {
+		real, sim = d.compare(t, program, lingers)
+	}
+	differs := !slices.Equal(real, sim)
+	d.mu.Lock()
+	d.run++
+	if again && !differs {
+		d.late++
+	}
+	if differs {
+		d.differing++
+	}
+	show := d.differing <= shown
+	d.mu.Unlock()
+	switch {
+	case !differs && d.record:
+		fmt.Printf("recorded %s %d %s\n", d.with, seed, digest(real))
+	case differs && show:
+		program = shrink(program, func(p []call) bool {
+			real, sim := d.compare(t, p, lingers)
+			return !slices.Equal(real, sim)
+		})
+		real, sim = d.compare(t, program, lingers)
+		var text strings.Builder
+		for i, c := range program {
+			fmt.Fprintf(&text, "%-30s NFS: %-20s simulation: %s\n", c, real[i], sim[i])
+		}
+		t.Logf("seed %d differs:\n%s", seed, text.String())
+	}
+}
+
+func (d *difference) report(t *testing.T) {
+	const inThousand = 10 // programs that may differ
+	t.Logf("%d programs of %d calls: %d differ, and %d only until the server had closed a file", d.run, programLength, d.differing, d.late)
+	require.LessOrEqual(t, d.differing*1000, d.run*inThousand)
+}
+
 // On a real server the programs return what the simulation returns, but for few: what
 // is left is about names that the other machine took away while a file was open by
 // them, where the kernel drops more, or less, of what it believes than the simulation.
 func TestNFSRandomProgramsReturnWhatTheSimulationReturns(t *testing.T) {
-	const (
-		inThousand = 10                    // programs that may differ
-		lingers    = 50 * time.Millisecond // the server's threads close files a tick later than they say
-		shown      = 3
-	)
 	clients := nfsClients(t)
-	record := os.Getenv("GENAISTORE_NFS_RECORD") != ""
-	for _, expiries := range []bool{false, true} {
-		t.Run(fmt.Sprintf("expiries %t", expiries), func(t *testing.T) {
-			run, folders, differing, late := 0, 0, 0, 0
-			compare := func(program []call, linger time.Duration) (real, sim []string) {
-				folders++
-				real = onNFS(t, program, clients, fmt.Sprintf("p%t%d", expiries, folders), linger)
-				return real, onSimulation(t, program, &fssharetest.NFSOptions{Courteous: true})
-			}
+	for _, with := range []string{"plain", "expire"} {
+		t.Run(with, func(t *testing.T) {
+			d := newDifference(clients, with)
 			for seed := range recordedPrograms {
-				if expiries && seed%4 != 0 && !record {
+				if with == "expire" && seed%4 != 0 && !d.record {
 					continue // the kernel takes its time to find out
 				}
-				run++
-				program := newProgram(uint64(seed), programLength, expiries)
-				real, sim := compare(program, 0)
-				if !slices.Equal(real, sim) {
-					late++
-					real, sim = compare(program, lingers)
-				}
-				if slices.Equal(real, sim) {
-					if record {
-						fmt.Printf("recorded %t %d %s\n", expiries, seed, digest(real))
-					}
-					continue
-				}
-				if differing++; differing <= shown {
-					program = shrink(program, func(p []call) bool { real, sim := compare(p, lingers); return !slices.Equal(real, sim) })
-					real, sim = compare(program, lingers)
-					var text strings.Builder
-					for i, c := range program {
-						fmt.Fprintf(&text, "%-30s NFS: %-20s simulation: %s\n", c, real[i], sim[i])
-					}
-					t.Logf("seed %d differs:\n%s", seed, text.String())
-				}
+				d.check(t, seed)
 			}
-			t.Logf("%d programs of %d calls: %d differ, and %d only until the server had closed a file", run, programLength, differing, late-differing)
-			require.LessOrEqual(t, differing*1000, run*inThousand)
+			d.report(t)
 		})
 	}
+	t.Run("pause", func(t *testing.T) {
+		d := newDifference(clients, "pause")
+		for i, c := range clients {
+			mount := c.MountWith(t, "nosharecache,acregmin=3,acregmax=3,acdirmin=3,acdirmax=3")
+			d.dirs[i] = filepath.Join(mount, filepath.Base(c.Dir))
+		}
+		const together = 120 // they mostly sleep
+		var wg sync.WaitGroup
+		for seed := range together {
+			wg.Go(func() { d.check(t, seed) })
+		}
+		wg.Wait()
+		d.report(t)
+	})
 }

@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,7 +55,7 @@ func (c call) String() string {
 		return fmt.Sprintf("%s %s %s", s, c.name, c.other)
 	case "stat", "remove", "list", "mkdir":
 		return s + " " + c.name
-	case "expire":
+	case "expire", "pause":
 		return s
 	}
 	return fmt.Sprintf("%s %d", s, c.slot)
@@ -68,23 +71,29 @@ func flagNames(flag int) string {
 	return strings.Join(names, ",")
 }
 
+// cachesEnd is longer than what the machines believe is kept where programs pause.
+const cachesEnd = 3300 * time.Millisecond
+
 const (
 	slots            = 3
 	programLength    = 40
 	recordedPrograms = 400
 )
 
-// newProgram draws one. With expiries, the server takes a machine's locks now and
-// then.
-func newProgram(seed uint64, length int, expiries bool) []call {
+// newProgram draws one. With "expire", the server takes a machine's locks now and
+// then; with "pause", the machines wait until what they believe is too old.
+func newProgram(seed uint64, length int, with string) []call {
 	r := rand.New(rand.NewPCG(seed, 5))
 	names := []string{"a", "b", "d/a", "d/b"}
 	kinds := []string{
 		"open", "open", "open", "open", "close", "close", "read", "read", "read", "write", "write", "write", "sync", "fstat",
 		"lock", "lock", "lock", "lock", "locked", "stat", "stat", "rename", "rename", "remove", "link", "list", "forget", "mkdir",
 	}
-	if expiries {
-		kinds = append(kinds, "expire")
+	switch with {
+	case "expire":
+		kinds = append(kinds, with)
+	case "pause":
+		kinds = append(kinds, with, with)
 	}
 	flags := []int{os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_RDWR | os.O_CREATE, os.O_RDWR | os.O_CREATE, os.O_WRONLY | os.O_CREATE | os.O_EXCL, os.O_WRONLY | os.O_CREATE | os.O_TRUNC}
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
@@ -106,6 +115,7 @@ type machine struct {
 	root   kernel.Root
 	files  [slots]kernel.File
 	expire func() error
+	pause  func()
 	closed func() // waits until the server knows of a close
 }
 
@@ -177,6 +187,9 @@ func (m *machine) run(c call) (string, error) {
 		return m.list(c.name)
 	case "expire":
 		return "", m.expire()
+	case "pause":
+		m.pause()
+		return "", nil
 	}
 	f := m.files[c.slot]
 	if f == nil {
@@ -238,19 +251,28 @@ func (m *machine) list(name string) (string, error) {
 	return fmt.Sprint(found), err
 }
 
-// onSimulation runs a program on a new simulated server.
-func onSimulation(t testing.TB, program []call, opts *fssharetest.NFSOptions) []string {
-	server := fssharetest.NewNFS(opts)
-	defer server.Close()
-	var machines [2]*machine
-	for i := range machines {
-		client := server.Client(fmt.Sprint("machine", i))
-		root, _, err := client.Open(fssharetest.NFSDir)
-		require.NoError(t, err)
-		machines[i] = &machine{root: root, closed: func() {}, expire: func() error { client.Expire(); return nil }}
-		defer machines[i].close()
+// onSimulation runs a program on a new simulated server, which is as the real one
+// and the mounts of the guest are.
+func onSimulation(t *testing.T, program []call) (results []string) {
+	t.Helper()
+	opts := fssharetest.NFSOptions{Courteous: true}
+	if slices.ContainsFunc(program, func(c call) bool { return c.what == "pause" }) {
+		opts.FileMin, opts.FileMax, opts.DirMin, opts.DirMax = 3*time.Second, 3*time.Second, 3*time.Second, 3*time.Second
 	}
-	return runProgram(program, machines)
+	synctest.Test(t, func(t *testing.T) {
+		server := fssharetest.NewNFS(&opts)
+		defer server.Close()
+		var machines [2]*machine
+		for i := range machines {
+			client := server.Client(fmt.Sprint("machine", i))
+			root, _, err := client.Open(fssharetest.NFSDir)
+			require.NoError(t, err)
+			machines[i] = &machine{root: root, closed: func() {}, pause: func() { time.Sleep(cachesEnd) }, expire: func() error { client.Expire(); return nil }}
+			defer machines[i].close()
+		}
+		results = runProgram(program, machines)
+	})
+	return results
 }
 
 // digest is a short sum of what a program returned.
@@ -269,13 +291,12 @@ func TestTheSimulatedNFSReturnsWhatARealOneReturned(t *testing.T) {
 	require.NoError(t, err)
 	programs, differing := 0, []string{}
 	for line := range strings.Lines(string(text)) {
-		var expiries bool
 		var seed uint64
-		var want string
-		_, err := fmt.Sscanf(line, "recorded %t %d %s", &expiries, &seed, &want)
+		var with, want string
+		_, err := fmt.Sscanf(line, "recorded %s %d %s", &with, &seed, &want)
 		require.NoError(t, err, line)
 		programs++
-		if digest(onSimulation(t, newProgram(seed, programLength, expiries), &fssharetest.NFSOptions{Courteous: true})) != want {
+		if digest(onSimulation(t, newProgram(seed, programLength, with))) != want {
 			differing = append(differing, strings.TrimSpace(line))
 		}
 	}
