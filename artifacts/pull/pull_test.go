@@ -148,6 +148,10 @@ func TestAListThatWasChangedIsRefused(t *testing.T) {
 		require.Contains(t, string(s.list), from)
 		refused(artifacts.ErrCorrupt, bytes.Replace(s.list, []byte(from), []byte(to), 1), to)
 	}
+	forged := bytes.Clone(s.list) // leaves of other bytes, as many
+	at := bytes.Index(forged, []byte(`"leaves":"`)) + len(`"leaves":"`)
+	forged[at] = map[bool]byte{true: 'B', false: 'A'}[forged[at] == 'A']
+	refused(artifacts.ErrCorrupt, forged, "other leaves")
 	refused(artifacts.ErrInvalid, bytes.Replace(s.list, []byte("pull/v1"), []byte("pull/v2"), 1), "newer")
 	failed := errors.New("the list is out of paper")
 	err := pull.Write(io.Discard, artifacts.Version{}, time.Now(), func(yield func(pull.File, error) bool) { yield(pull.File{}, failed) })
