@@ -52,31 +52,6 @@ func TestNFSDataIsFreshWhileTheFileIsOpenForWritingHere(t *testing.T) {
 	require.NoError(t, l.Unlock())
 }
 
-// onNFS runs a program in a new folder, which both clients have in their own.
-func onNFS(t *testing.T, program []call, clients []nfstest.Client, dirs [2]string, folder string, linger time.Duration) []string {
-	t.Helper()
-	var machines [2]*machine
-	for i := range machines {
-		dir := filepath.Join(dirs[i], folder)
-		if i == 0 {
-			require.NoError(t, os.Mkdir(dir, 0o777))
-		}
-		root, _, err := kernel.OS{}.Open(dir)
-		require.NoError(t, err)
-		closed := func() { // the client sends it, and the server frees it, a little later
-			var st syscall.Statfs_t
-			require.NoError(t, syscall.Statfs(dir, &st))
-			wait(t.Context(), linger)
-		}
-		machines[i] = &machine{root: root, closed: closed, pause: func() { wait(t.Context(), cachesEnd) }, expire: func() error {
-			_ = clients[i].Expire() // the server may have nothing of it to take
-			return nil
-		}}
-		defer machines[i].close()
-	}
-	return runProgram(program, machines)
-}
-
 // shrink takes calls out of a program for as long as it differs.
 func shrink(program []call, differs func([]call) bool) []call {
 	for again := true; again; {
@@ -110,8 +85,33 @@ func (d *difference) compare(t *testing.T, program []call, linger time.Duration)
 	d.folders++
 	folder := fmt.Sprint(d.with, d.folders)
 	d.mu.Unlock()
-	real = onNFS(t, program, d.clients, d.dirs, folder, linger)
+	real = d.onNFS(t, program, folder, linger)
 	return real, onSimulation(t, program)
+}
+
+// onNFS runs a program in a new folder, which both clients have in their own.
+func (d *difference) onNFS(t *testing.T, program []call, folder string, linger time.Duration) []string {
+	t.Helper()
+	var machines [2]*machine
+	for i := range machines {
+		dir := filepath.Join(d.dirs[i], folder)
+		if i == 0 {
+			require.NoError(t, os.Mkdir(dir, 0o777))
+		}
+		root, _, err := kernel.OS{}.Open(dir)
+		require.NoError(t, err)
+		closed := func() { // the client sends it, and the server frees it, a little later
+			var st syscall.Statfs_t
+			require.NoError(t, syscall.Statfs(dir, &st))
+			wait(t.Context(), linger)
+		}
+		machines[i] = &machine{root: root, closed: closed, pause: func() { wait(t.Context(), cachesEnd) }, expire: func() error {
+			_ = d.clients[i].Expire() // the server may have nothing of it to take
+			return nil
+		}}
+		defer machines[i].close()
+	}
+	return runProgram(program, machines)
 }
 
 // check runs a program, and if it differs, finds the least of it that does.
