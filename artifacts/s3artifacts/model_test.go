@@ -320,6 +320,9 @@ func (w *world) settle(ctx context.Context, _ *actor) {
 	w.tolerated(ctx, err)
 }
 
+// wait moves all clocks of the bubble.
+func wait(d time.Duration) { time.Sleep(d) }
+
 // run lets one request pass at a time until every process has ended.
 func (w *world) run() string {
 	for {
