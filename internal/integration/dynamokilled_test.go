@@ -244,6 +244,7 @@ func killableChanges() []killableOperation {
 // A process is killed at every write of every operation of several writes, before the
 // write and after it. Another looks, repeats the call, and looks again.
 func TestKilledBetweenWrites(t *testing.T) {
+	t.Parallel()
 	if servers.OnAWS(t) {
 		t.Skip("its processes know the keys of DynamoDB Local alone")
 	}

@@ -33,6 +33,7 @@ func memoryStore(t *testing.T, c *dynamodb.Client, table string, opts *dynamomem
 }
 
 func TestDynamoMemory(t *testing.T) {
+	t.Parallel()
 	onDynamoDB(t, func(t *testing.T, client *dynamodb.Client, name servers.Name) {
 		store := memoryStore(t, client, memoryTable(t, client), nil)
 		memorytest.Run(t, func(t *testing.T) memory.Store {
@@ -43,6 +44,7 @@ func TestDynamoMemory(t *testing.T) {
 }
 
 func TestDynamoMemoryWithCipher(t *testing.T) {
+	t.Parallel()
 	client := servers.DynamoDBLocal(t)
 	cipher, err := dynamomemory.NewLocalCipher(make([]byte, 32))
 	require.NoError(t, err)
@@ -107,6 +109,7 @@ func TestDynamoMemoryFiftyWriters(t *testing.T) {
 
 // Pages of 1 MB end where they want to.
 func TestDynamoMemoryTenThousandRecords(t *testing.T) {
+	t.Parallel()
 	client := servers.DynamoDBLocal(t)
 	store := memoryStore(t, client, memoryTable(t, client), nil)
 	key := memory.Key{User: "ada", Session: "long"}

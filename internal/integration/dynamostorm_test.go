@@ -87,6 +87,7 @@ func (s *storm) client(c *dynamodb.Client) *dynamodb.Client {
 // Two requests in five meet the storm. No caller notices: neither an error, nor a
 // record twice, nor a conflict with its own first work.
 func TestDynamoMemoryInAStorm(t *testing.T) {
+	t.Parallel()
 	client := servers.DynamoDBLocal(t)
 	weather := &storm{throttle: 0.25, lose: 0.15}
 	store := memoryStore(t, weather.client(client), memoryTable(t, client), nil)

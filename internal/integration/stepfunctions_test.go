@@ -292,6 +292,7 @@ func (w *workflow) records() []memory.Record {
 }
 
 func TestAStateMachineAppendsOnceHoweverOftenItsStepsRun(t *testing.T) {
+	t.Parallel()
 	w := newWorkflow(t)
 	// The first attempt of each step is done, and its answer is lost.
 	w.trouble = func(_ string, attempt int) (instead, after string) {
@@ -337,6 +338,7 @@ func TestAStateMachineAppendsOnceHoweverOftenItsStepsRun(t *testing.T) {
 }
 
 func TestAStateMachineGoesOnWithoutNotesAndEndsWithAClearError(t *testing.T) {
+	t.Parallel()
 	w := newWorkflow(t)
 	machine := w.machine(servers.Unique(t, "machine"))
 	w.trouble = func(step string, _ int) (instead, after string) {
