@@ -18,6 +18,7 @@ import (
 
 	"github.com/genaistore/genaistore/fsshare"
 	"github.com/genaistore/genaistore/fsshare/efsshare"
+	"github.com/genaistore/genaistore/internal/nfstest"
 )
 
 // What a kernel or a server refuses: quotas, rights, mounts for reading only, disks
@@ -39,7 +40,8 @@ func TestRefusedHelper(t *testing.T) {
 	case "lying sync":
 		answerCalls(t, answer{sysFsync, 0, 0}, answer{sysFdatasync, 0, 0})
 		s := open(t, dir)
-		_, err := s.WriteFile(t.Context(), "file", io.LimitReader(zeros{}, 300<<20), nil) // the export has 256 MiB
+		// Little enough that no write of it waits for the server.
+		_, err := s.WriteFile(t.Context(), "file", io.LimitReader(zeros{}, 8<<20), nil)
 		require.ErrorIs(t, err, syscall.ENOSPC)
 		require.ErrorIs(t, err, fsshare.ErrThrottled)
 	case "no byte locks":
@@ -76,13 +78,25 @@ func TestNFSAQuotaOfLocksIsNamed(t *testing.T) {
 func TestNFSAFullDiskThatShowsAtTheCloseLeavesNothing(t *testing.T) {
 	a, b, clients := twoClients(t)
 	put(t, a, "file", "old")
+	fill(t, filepath.Join(nfstest.OpenServer(t).Export, filepath.Base(clients[0].Dir), "filler"), 4<<20)
 	apart(t, "lying sync", "EFS_DIR="+clients[0].Dir)
 	data, err := fs.ReadFile(b.FS(t.Context()), "file")
 	require.NoError(t, err)
 	require.Equal(t, "old", string(data))
 	names, err := os.ReadDir(clients[1].Dir)
 	require.NoError(t, err)
-	require.Len(t, names, 1, "the file that was being written is gone")
+	require.Len(t, names, 2, "the file that was being written is gone; file and filler")
+}
+
+// fill makes a file that leaves so much of its file system free.
+func fill(t *testing.T, path string, free int64) {
+	t.Helper()
+	var s syscall.Statfs_t
+	require.NoError(t, syscall.Statfs(filepath.Dir(path), &s))
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	_, err = io.CopyN(f, zeros{}, int64(s.Bavail)*s.Bsize-free)
+	require.NoError(t, errors.Join(err, f.Close()))
 }
 
 // Some file systems that are programs have locks of flock(2) alone.
