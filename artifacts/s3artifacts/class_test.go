@@ -262,9 +262,18 @@ func TestEnsureWarmSaysWhatItCosts(t *testing.T) {
 		require.ErrorIs(t, x.read(1), artifacts.ErrArchived, "a dry run restores nothing")
 
 		began := time.Now()
+		var asked atomic.Int64
+		x.fake.Intercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if r.URL.Query().Has("restore") {
+				asked.Add(1)
+			}
+			return false
+		})
 		w = x.warm(&s3artifacts.WarmOptions{Wait: true, Days: 2})
 		require.True(t, w.Warm())
 		require.Equal(t, 1, w.Restored)
+		require.Equal(t, int64(1), asked.Load(), "it was asked for once, and waited for")
+		x.fake.Intercept(nil)
 		require.Greater(t, time.Since(began), 5*time.Hour)
 		require.Less(t, time.Since(began), 5*time.Hour+11*time.Minute)
 		require.NoError(t, x.read(1))

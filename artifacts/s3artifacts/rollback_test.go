@@ -2,6 +2,8 @@ package s3artifacts_test
 
 import (
 	"context"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,28 @@ import (
 	"github.com/genaistore/genaistore/artifacts/s3artifacts"
 	"github.com/genaistore/genaistore/internal/awsfake"
 )
+
+func TestOfTwoRollbacksOneRollsBack(t *testing.T) {
+	inVault(t, func(x *vault) {
+		t := x.T
+		x.history()
+		change := artifacts.Rollback{Alias: "live", Reason: "worse"}
+		var once atomic.Bool
+		x.fake.Intercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if records(r) && once.CompareAndSwap(false, true) {
+				x.fake.Intercept(nil)
+				_, _, err := open(t, x.client, nil).Rollback(t.Context(), ranker, change, nil)
+				require.NoError(t, err)
+			}
+			return false
+		})
+		_, _, err := x.store.Rollback(t.Context(), ranker, change, nil)
+		require.ErrorIs(t, err, artifacts.ErrConflict)
+		v, err := x.store.Resolve(t.Context(), artifacts.Ref{Name: ranker, Alias: "live"})
+		require.NoError(t, err)
+		require.Equal(t, int64(3), v.ID.Number, "back by one, not by two")
+	})
+}
 
 // A process dies at each request of a rollback that keeps what was restored. Whoever
 // comes after it ends with the same: the alias moved once, and the version stays.
