@@ -61,7 +61,7 @@ func killableAppends() []killableOperation {
 			},
 		},
 		{
-			name: "an append of 5 MB",
+			name: "an append of as much as there may be",
 			do: func(ctx context.Context, s memory.Store, key memory.Key) error {
 				_, err := s.Append(ctx, key, said(manyBytes('a', memory.MaxEntry-4)), &memory.AppendOptions{RequestID: "r"})
 				return err

@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -169,7 +170,10 @@ func TestDynamoMemoryLargeRecords(t *testing.T) {
 		}
 	}
 	check(0)
-	_, err := store.Update(t.Context(), key, changes...)
+	_, err := store.Append(t.Context(), key, said(strings.Repeat("5 MB ", 1<<20)), nil)
+	require.ErrorIs(t, err, memory.ErrInvalid, "more than memory.MaxEntry belongs in artifacts")
+	check(0)
+	_, err = store.Update(t.Context(), key, changes...)
 	require.NoError(t, err)
 	check(1)
 	_, err = store.Update(t.Context(), key, memory.Rewind{})
