@@ -23,7 +23,7 @@ type Request struct {
 // An Answer is what Ask returns. The bookmark proves to any reader what it must see.
 type Answer struct {
 	Text      string          `json:"text"`
-	Turns     int             `json:"turns"` // answers in this conversation
+	Turns     int             `json:"turns"` // answers in this conversation; two at the same time may count as one
 	Intent    string          `json:"intent,omitempty"`
 	Sentiment *float64        `json:"sentiment,omitempty"`
 	Bookmark  memory.Bookmark `json:"bookmark"`

@@ -146,7 +146,8 @@ func (s *Steps) Annotate(ctx context.Context, in State) (State, error) {
 
 // Ask asks the model and keeps its answer as a draft in the state of the session, as
 // it must not pass through the state of the machine. Where there is a draft, or the
-// answer itself, the model is not asked again.
+// answer itself, the model is not asked again. The draft of an execution that is given
+// up stays in the state for as long as the session.
 func (s *Steps) Ask(ctx context.Context, in State) (State, error) {
 	w, answered, err := s.window(ctx, in)
 	if err != nil {
