@@ -134,13 +134,22 @@ func (w *world) Do(sent *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &request{
-		from: p, operation: awsfake.Operation(sent), body: inOrder(data), sent: sent, data: data,
-		judged: p.judged, verdict: make(chan verdict),
-	}
-	if p.status == gone {
+	r := &request{from: p, operation: awsfake.Operation(sent), body: inOrder(data), sent: sent, data: data, verdict: make(chan verdict)}
+	if !w.arrives(p, r) {
 		return nil, errKilled
 	}
+	v := <-r.verdict
+	return v.response, v.err
+}
+
+// arrives has p wait with r, unless it is dead.
+func (w *world) arrives(p *caller, r *request) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.status == gone {
+		return false
+	}
+	r.judged = p.judged
 	if r.marks() {
 		p.history, p.made = nil, r.item("i")
 	}
@@ -153,8 +162,7 @@ func (w *world) Do(sent *http.Request) (*http.Response, error) {
 		p.nonce = n[1]
 	}
 	p.parked = r
-	v := <-r.verdict
-	return v.response, v.err
+	return true
 }
 
 // carryOut has the fake answer r, and looks at what that has done.

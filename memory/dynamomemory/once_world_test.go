@@ -51,6 +51,7 @@ type world struct {
 	restore func()
 	made    time.Time
 
+	mu       sync.Mutex
 	callers  []*caller
 	running  sync.WaitGroup
 	flying   []*request // sent, and not carried out yet
@@ -162,6 +163,8 @@ func (w *world) start(p *caller) {
 	}
 	w.running.Go(func() {
 		p.receipt, p.err = p.store.Append(ctx, key("s"), entry(fmt.Sprint("caller ", p.number)), &memory.AppendOptions{RequestID: requestID})
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		p.ended = true
 	})
 }
@@ -170,18 +173,26 @@ func (w *world) start(p *caller) {
 func (w *world) rest() {
 	for {
 		synctest.Wait()
-		busy := false
-		for _, p := range w.callers {
-			if p.status == running && p.ended {
-				w.ended(p)
-			}
-			busy = busy || p.status == running && p.parked == nil
-		}
-		if !busy {
+		if !w.busy() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// busy says whether a caller neither waits nor has ended. The race detector does not
+// know that nobody runs after Wait, but who has waited for a time by itself.
+func (w *world) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	busy := false
+	for _, p := range w.callers {
+		if p.status == running && p.ended {
+			w.ended(p)
+		}
+		busy = busy || p.status == running && p.parked == nil
+	}
+	return busy
 }
 
 func (w *world) ended(p *caller) {
