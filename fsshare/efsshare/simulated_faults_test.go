@@ -83,6 +83,17 @@ func TestSimulatedLossOfALock(t *testing.T) {
 		s.clients[0].Mend()
 		require.ErrorIs(t, l.Check(t.Context()), fsshare.ErrLost, "lost is lost: nobody can rely on a server's courtesy")
 	})
+	virtually(t, "a machine that was frozen refuses its own commit, where a courteous server would take it", &fssharetest.NFSOptions{Lease: 10 * time.Second, Courteous: true}, func(t *testing.T, s simulated) {
+		for range 100 { // what looks after the lock goes on at the same time
+			l := acquire(t, s.a, nil)
+			s.clients[0].Freeze()
+			time.Sleep(15 * time.Second)
+			s.clients[0].Thaw()
+			require.ErrorIs(t, l.Commit(t.Context(), []byte("stale")), fsshare.ErrLost)
+			require.Empty(t, dataOf(t, s.b))
+			require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
+		}
+	})
 	virtually(t, "who loses its place in the line takes it anew", &fssharetest.NFSOptions{Lease: 10 * time.Second}, func(t *testing.T, s simulated) {
 		l := acquire(t, s.a, nil)
 		waiter := waitOn(t, s.b)

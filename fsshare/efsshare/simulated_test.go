@@ -100,3 +100,12 @@ func TestTheSimulatedNFSPassesTheSuite(t *testing.T) {
 		})
 	}
 }
+
+// Random operations on two shares of the simulated NFS, against a model of the
+// contract.
+func FuzzSimulatedNFS(f *testing.F) {
+	fssharetest.Fuzz(f, func(t *testing.T) (a, b fsshare.Share) {
+		s := simulate(t, nil)
+		return s.a, s.b
+	})
+}
