@@ -51,8 +51,7 @@ func (k *keys) Do(r *http.Request) (*http.Response, error) {
 const keyARN = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 
 func TestTheProgramThroughDAX(t *testing.T) {
-	a, wrapped := newAccount(t), new(keys)
-	a.more["kms"] = wrapped
+	a := newAccount(t)
 	cluster, err := daxtest.Start(t.Context(), a.tables.Client(), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
@@ -67,7 +66,7 @@ func TestTheProgramThroughDAX(t *testing.T) {
 	used := cluster.Stats()
 	require.NotZero(t, used.AttributeLists, "it was written to")
 	require.NotZero(t, used.ItemHits+used.ItemMisses, "it was asked")
-	require.NotZero(t, wrapped.calls.Load(), "there is a key for the conversation")
+	require.NotZero(t, a.keys.calls.Load(), "there is a key for the conversation")
 
 	require.NoError(t, cluster.Close()) // DAX is lost, and the table is there
 	third, err := ask(t, f, "r3", Request{Key: key, Text: "and now?"})

@@ -75,7 +75,7 @@ type account struct {
 	texts  *awsfake.Comprehend
 	models *awsfake.Bedrock
 	env    []string
-	more   map[string]aws.HTTPClient // all of them, by the name in signatures; tests may add some
+	keys   keys
 
 	mu  sync.Mutex
 	log []request // in the order of their arrival
@@ -94,8 +94,7 @@ func newAccount(t *testing.T) *account {
 	})
 	_, err := dynamomemory.EnsureTable(t.Context(), a.tables.Client(), table, &dynamomemory.TableOptions{NoTTL: true, NoRecovery: true})
 	require.NoError(t, err)
-	a.more = map[string]aws.HTTPClient{"dynamodb": a.tables, "comprehend": a.texts, "bedrock": a.models}
-	fakes := awsfake.Socket(a.more)
+	fakes := awsfake.Socket(map[string]aws.HTTPClient{"dynamodb": a.tables, "comprehend": a.texts, "bedrock": a.models, "kms": &a.keys})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scope := strings.Split(r.Header.Get("Authorization"), "/")
 		a.mu.Lock()
