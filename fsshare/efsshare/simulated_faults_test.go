@@ -335,13 +335,7 @@ func TestSimulatedWritesThatFailLate(t *testing.T) {
 		require.ErrorIs(t, err, fsshare.ErrThrottled)
 		require.ErrorIs(t, err, syscall.ENOSPC)
 		require.Equal(t, "old", string(s.server.Truth("file")))
-		root, _, err := s.clients[1].Open(fssharetest.NFSDir)
-		require.NoError(t, err)
-		dir, err := root.Open(".")
-		require.NoError(t, err)
-		names, err := dir.Readdirnames(-1)
-		require.NoError(t, err)
-		require.Equal(t, []string{"file"}, names, "also what a share does not list")
+		require.Equal(t, []string{"file"}, namesOn(t, s.clients[1]))
 		writeOn(t, s.a, "file", "new")
 	})
 	for _, errno := range []syscall.Errno{syscall.EDQUOT, syscall.EIO, syscall.ENOSPC} {
@@ -370,6 +364,48 @@ func TestSimulatedWritesThatFailLate(t *testing.T) {
 		require.ErrorIs(t, err, fsshare.ErrThrottled)
 		require.ErrorIs(t, err, syscall.EDQUOT)
 	})
+}
+
+func TestSimulatedAnswersThatAreLost(t *testing.T) {
+	for name, do := range map[string]func(t *testing.T, share *efsshare.Share) error{
+		"to a rename": func(t *testing.T, share *efsshare.Share) error {
+			_, err := share.WriteFile(t.Context(), "file", strings.NewReader("new"), nil)
+			return err
+		},
+		"to a link": func(t *testing.T, share *efsshare.Share) error {
+			_, err := share.WriteFile(t.Context(), "other", strings.NewReader("new"), &fsshare.WriteOptions{MustMake: true})
+			return err
+		},
+		"to a removal": func(t *testing.T, share *efsshare.Share) error { return share.Remove(t.Context(), "file") },
+	} {
+		virtually(t, name, nil, func(t *testing.T, s simulated) {
+			writeOn(t, s.a, "file", "old")
+			s.clients[0].LoseAnswer()
+			require.NoError(t, do(t, s.a))
+			switch names := namesOn(t, s.clients[1]); name {
+			case "to a rename":
+				require.Equal(t, "new", string(s.server.Truth("file")))
+				require.Equal(t, []string{"file"}, names)
+			case "to a link":
+				require.Equal(t, "new", string(s.server.Truth("other")))
+				require.Equal(t, []string{"file", "other"}, names)
+			default:
+				require.Empty(t, names)
+			}
+		})
+	}
+}
+
+// namesOn is what is in the root, also what a share does not list.
+func namesOn(t *testing.T, client *fssharetest.NFSClient) []string {
+	t.Helper()
+	root, _, err := client.Open(fssharetest.NFSDir)
+	require.NoError(t, err)
+	dir, err := root.Open(".")
+	require.NoError(t, err)
+	names, err := dir.Readdirnames(-1)
+	require.NoError(t, err)
+	return names
 }
 
 func TestSimulatedMountForReadingOnly(t *testing.T) {

@@ -23,6 +23,7 @@ type NFSClient struct {
 
 	cut, frozen bool
 	readOnly    bool
+	unheard     bool // the answer to the next change of a name is lost
 	delay       time.Duration
 	renewed     time.Time // when the server last heard of it
 	reclaimed   bool      // since the server's restart
@@ -70,6 +71,20 @@ func (c *NFSClient) Kill() {
 // or a name is EROFS.
 func (c *NFSClient) ReadOnly(readOnly bool) {
 	c.server.change(func() { c.readOnly = readOnly })
+}
+
+// LoseAnswer loses the answer to the machine's next rename, link or removal, which the
+// kernel then sends again, to a server that keeps no answers and says that it cannot
+// be done: it was done already.
+func (c *NFSClient) LoseAnswer() { c.server.change(func() { c.unheard = true }) }
+
+// heard is what the client hears of a change of a name that was made.
+func (c *NFSClient) heard(again error) error {
+	if !c.unheard {
+		return nil
+	}
+	c.unheard = false
+	return again
 }
 
 // writing is EROFS on a mount for reading only.
@@ -378,6 +393,10 @@ func (c *NFSClient) note(n *inode) {
 // mine makes a change to a directory. If it was as the client knew it, its names
 // stay believed.
 func (c *NFSClient) mine(dir *inode, change func()) {
+	if c.unheard { // of what the directory is now, too
+		change()
+		return
+	}
 	k := c.cache(dir)
 	as := k.known && k.attr.change == dir.change
 	change()

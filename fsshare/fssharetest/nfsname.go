@@ -281,6 +281,10 @@ func (c *NFSClient) linkNode(n *inode, b spot) error {
 		return syscall.ENOENT
 	}
 	c.mine(b.dir, func() { c.server.put(b, n) })
+	if err := c.heard(syscall.EEXIST); err != nil {
+		delete(c.cache(b.dir).names, b.name)
+		return err
+	}
 	c.believe(b, n)
 	c.note(n)
 	return nil
@@ -319,7 +323,11 @@ func (c *NFSClient) rename(a, b spot) error {
 	if err := c.ask("RENAME"); err != nil {
 		return err
 	}
-	if err := c.move(a, b); err != nil {
+	err = c.move(a, b)
+	if err == nil {
+		err = c.heard(syscall.ENOENT)
+	}
+	if err != nil {
 		return err
 	}
 	from, to := c.cache(a.dir), c.cache(b.dir)
@@ -433,6 +441,10 @@ func (c *NFSClient) remove(at spot) error {
 		return syscall.ENOTEMPTY
 	}
 	c.mine(at.dir, func() { c.server.unlink(at) })
+	if err := c.heard(syscall.ENOENT); err != nil {
+		delete(k.names, at.name)
+		return err
+	}
 	c.cache(there).attr.links, c.cache(there).until = there.links, time.Now()
 	c.believe(at, nil)
 	return nil
