@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/genaistore/genaistore/artifacts"
 	"github.com/genaistore/genaistore/internal/paging"
@@ -221,10 +223,17 @@ func (up *multipart) failed(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, artifacts.ErrConflict), errors.Is(err, artifacts.ErrCorrupt):
 		return errors.Join(err, up.abort(ctx))
-	case absence(err, "NoSuchUpload", "InvalidPart"):
+	case absence(err, "NoSuchUpload", "InvalidPart"), confused(err):
 		return errors.Join(errUploadGone, err)
 	}
 	return err
+}
+
+// confused says that a server failed where it should have said that an upload is gone,
+// as some do.
+func confused(err error) bool {
+	response, is := errors.AsType[*smithyhttp.ResponseError](err)
+	return is && response.HTTPStatusCode() == http.StatusInternalServerError
 }
 
 // abandon aborts uploads of a name that are older than age, and returns how many.

@@ -187,6 +187,16 @@ func TestAnUploadThatIsGoneIsBegunAgain(t *testing.T) {
 				return answered
 			}
 		},
+		"it was ended, and the server fails": func(fake *awsfake.S3, _ *sync.Once) awsfake.Interceptor {
+			var parts atomic.Int64
+			return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+				if awsfake.Operation(r) != "UploadPart" || parts.Add(1) < 3 || parts.Load() > 8 {
+					return false
+				}
+				awsfake.Fail(w, r, http.StatusInternalServerError, "InternalError", "KeyError")
+				return true
+			}
+		},
 		"nobody may list": func(*awsfake.S3, *sync.Once) awsfake.Interceptor {
 			return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 				if awsfake.Operation(r) != "ListMultipartUploads" {
