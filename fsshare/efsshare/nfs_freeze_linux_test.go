@@ -41,6 +41,7 @@ func TestMachineHelper(t *testing.T) {
 			require.ErrorIs(t, err, fsshare.ErrLost)
 			require.ErrorIs(t, context.Cause(l.Context()), fsshare.ErrLost, "a commit says what the context does not")
 			require.ErrorIs(t, l.Unlock(), fsshare.ErrLost)
+			fmt.Println(err)
 			fmt.Println("lost")
 			return
 		}
