@@ -187,7 +187,7 @@ func TestAnUploadThatIsGoneIsBegunAgain(t *testing.T) {
 				return answered
 			}
 		},
-		"it was ended, and the server fails": func(fake *awsfake.S3, _ *sync.Once) awsfake.Interceptor {
+		"it was ended, and the server fails": func(*awsfake.S3, *sync.Once) awsfake.Interceptor {
 			var parts atomic.Int64
 			return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 				if awsfake.Operation(r) != "UploadPart" || parts.Add(1) < 3 || parts.Load() > 8 {
