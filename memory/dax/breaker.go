@@ -9,8 +9,9 @@ import (
 )
 
 // tolerated is how many calls in a row may fail before DAX is left alone: a pooled
-// connection that a node has closed fails one call.
-const tolerated = 3
+// connection that a node has closed fails one call, and a node of three that is gone
+// one write of three.
+const tolerated = 5
 
 // judge counts what became of a call.
 func (c *Client) judge(conn *connection, err error) {

@@ -141,8 +141,9 @@ func (c *Client) config() dax.Config {
 	// There are at most as many as calls at once.
 	cfg.IdleConnectionReapDelay = math.MaxInt64
 	cfg.RequestTimeout = c.opts.Timeout
-	// No retries: it repeats writes that may have had their effect. The table follows.
-	cfg.ReadRetries, cfg.WriteRetries = 0, 0
+	// A read has another try, at another node. A write has none: it may have had its
+	// effect. The table follows.
+	cfg.ReadRetries, cfg.WriteRetries = 1, 0
 	return cfg
 }
 

@@ -15,7 +15,7 @@
 // consistent, and all writes, so that the item cache has what was written. Queries and
 // strong reads go to the table. So does everything else while DAX is not to be relied
 // on: a call that gets no answer in time, an answer that is no error of DynamoDB, or
-// no node at all, is repeated on the table. After three such calls in a row, or one
+// no node at all, is repeated on the table. After five such calls in a row, or one
 // that waited in vain, DAX is left alone for a while. Losing DAX therefore costs time,
 // and nothing else.
 //

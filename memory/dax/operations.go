@@ -2,7 +2,6 @@ package dax
 
 import (
 	"context"
-	"crypto/rand"
 	"maps"
 	"slices"
 
@@ -74,22 +73,24 @@ func (c *Client) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItem
 	}, options)
 }
 
-// TransactWriteItems writes through DAX, whose item cache follows after the answer.
-// Both ways have the same token, so that a repetition is none.
+// TransactWriteItems writes through DAX, whose item cache follows after the answer. A
+// ClientRequestToken does not make the two ways one: DAX words a request in its own way,
+// which DynamoDB takes for another.
 func (c *Client) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, options ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-	if in.ClientRequestToken == nil {
-		withToken := *in
-		withToken.ClientRequestToken = new(rand.Text())
-		in = &withToken
-	}
 	op := operation[dynamodb.TransactWriteItemsInput, dynamodb.TransactWriteItemsOutput]{
-		in: in, dax: (*dax.Dax).TransactWriteItems, table: c.table.TransactWriteItems,
+		in: in, dax: transactWrite, table: c.table.TransactWriteItems,
 	}
 	for _, action := range in.TransactItems {
 		table, key := target(action)
 		op.tables, op.keys = append(op.tables, table), append(op.keys, key)
 	}
 	return do(ctx, c, op, options)
+}
+
+// transactWrite leaves in as it is: the official client puts its token into it.
+func transactWrite(client *dax.Dax, ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) { //nolint:revive // as a method of the client
+	own := *in
+	return client.TransactWriteItems(ctx, &own)
 }
 
 // target is the table of an action, and the key it names; nil for a Put, which names

@@ -169,7 +169,7 @@ func (s *Store) headless(ctx context.Context, p place) error {
 }
 
 func (a *appending) plain(ctx context.Context) (*record, error) {
-	id, err := a.next()
+	id, err := a.nextEnrolled(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +180,20 @@ func (a *appending) plain(ctx context.Context) (*record, error) {
 		return nil, err
 	}
 	return &record{body: a.body, id: id}, nil
+}
+
+// nextEnrolled issues an id that the tail has.
+func (a *appending) nextEnrolled(ctx context.Context) (string, error) {
+	for range tries {
+		id, err := a.next()
+		if err != nil {
+			return "", err
+		}
+		if ok, err := a.enroll(ctx, id); ok || err != nil {
+			return id, err
+		}
+	}
+	return "", fmt.Errorf("%w: the session is written to by others all the time", memory.ErrThrottled)
 }
 
 // move takes the session from version IfVersion to the next one, in the name of the
@@ -283,7 +297,7 @@ func (a *appending) once(ctx context.Context) (r *record, replayed bool, err err
 			return r, true, err
 		}
 		if id != "" {
-			stored, err := a.moveAndWrite(ctx, id, earlier)
+			stored, err := a.moveAndWrite(ctx, id, &earlier)
 			if err != nil || stored {
 				return &record{body: a.body, id: id}, false, err
 			}
@@ -296,11 +310,27 @@ func (a *appending) once(ctx context.Context) (r *record, replayed bool, err err
 	return nil, false, fmt.Errorf("%w: too many attempts at one request id", memory.ErrThrottled)
 }
 
-func (a *appending) moveAndWrite(ctx context.Context, id, earlier string) (stored bool, err error) {
+// giveUp closes an id that a reader of the tail may have passed.
+func (a *appending) giveUp(ctx context.Context, id string, earlier *string) error {
+	next, err := a.next()
+	if err != nil {
+		return err
+	}
+	*earlier = id
+	_, err = a.fence(ctx, requestSK(a.opts.RequestID), id, next)
+	return err
+}
+
+func (a *appending) moveAndWrite(ctx context.Context, id string, earlier *string) (stored bool, err error) {
 	if a.full != nil {
 		return false, a.full
 	}
-	if err := a.move(ctx, id, earlier); err != nil {
+	if inOrder, err := a.enroll(ctx, id); err != nil {
+		return false, err
+	} else if !inOrder {
+		return false, a.giveUp(ctx, id, earlier)
+	}
+	if err := a.move(ctx, id, *earlier); err != nil {
 		return false, err
 	}
 	other, err := a.write(ctx, id)

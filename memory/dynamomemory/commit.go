@@ -30,6 +30,13 @@ func (d *draft) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	inOrder, err := d.cool(ctx, d.place, d.id)
+	if err != nil {
+		return err
+	}
+	if !inOrder {
+		return errAgain
+	}
 	if d.create {
 		if err := d.makeRoom(ctx); err != nil {
 			return err

@@ -2,6 +2,7 @@ package dynamomemory
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -30,7 +31,7 @@ func (s *Store) delete(ctx context.Context, p place) error {
 	if err := s.pass(ctx, p, nil); err != nil {
 		return err
 	}
-	id, err := s.next()
+	id, err := s.nextCool(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -53,12 +54,31 @@ func (s *Store) delete(ctx context.Context, p place) error {
 	if _, newer := refused(err); err != nil && !newer {
 		return err
 	}
-	c = newExpression()
-	err = s.remove(ctx, p.pk, skHead, &condition{c.name(attrMoved) + "=" + c.value(str(id)), c})
-	if _, newer := refused(err); err != nil && !newer {
-		return err // a head that has moved on is a new session, or another Delete's
+	for _, sk := range []string{skTail, skHead} {
+		if sk == skTail && s.cache == nil {
+			continue
+		}
+		c = newExpression()
+		err = s.remove(ctx, p.pk, sk, &condition{c.name(attrMoved) + "=" + c.value(str(id)), c})
+		if _, newer := refused(err); err != nil && !newer {
+			return err // a head that has moved on is a new session, or another Delete's
+		}
 	}
 	return nil
+}
+
+// nextCool issues an id that the tail has.
+func (s *Store) nextCool(ctx context.Context, p place) (string, error) {
+	for range tries {
+		id, err := s.next()
+		if err != nil {
+			return "", err
+		}
+		if ok, err := s.cool(ctx, p, id); ok || err != nil {
+			return id, err
+		}
+	}
+	return "", fmt.Errorf("%w: the session is written to by others all the time", memory.ErrThrottled)
 }
 
 // erase removes all items of a session that are older than the id mark, but for the
@@ -90,7 +110,7 @@ func (s *Store) erase(ctx context.Context, p place, mark string) error {
 // eraseOne returns the writes that remove an item and can be batched.
 func (s *Store) eraseOne(ctx context.Context, p place, it item, mark string) ([]types.WriteRequest, error) {
 	switch sk := s.skOf(it); {
-	case sk == skHead, sk != skGist && sk != skState && itemID(sk, it) > mark:
+	case sk == skHead, sk == skTail && s.cache != nil, sk != skGist && sk != skState && itemID(sk, it) > mark:
 		return nil, nil
 	case sk == skGist, sk == skState:
 		return nil, s.removeOlder(ctx, p, sk, mark)

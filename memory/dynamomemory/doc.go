@@ -16,6 +16,7 @@
 //	  E#<id>         a record, or the tombstone of one
 //	  G, H, HS       gist, head, and the state as the records up to one have made it
 //	  K#<hash>       the record id of a request id
+//	  TL             with a cache: the ids of the newest records
 //	directory  pk = T#<tenant>#D#<app>#<shard>  sk = <user>#<session>
 //	user, app  pk = T#<tenant>#U#<app>#<user> and T#<tenant>#A#<app>  sk = STATE
 //

@@ -29,6 +29,9 @@ func (s *Store) open(ctx context.Context, key memory.Key, options *memory.Window
 	if key.Session == "" {
 		return s.openScope(ctx, key, opts)
 	}
+	if v := s.cached(ctx, at(key), opts); v != nil {
+		return v.window(ctx, opts)
+	}
 	v, err := s.read(ctx, at(key), opts)
 	if err == nil {
 		err = v.reaches(ctx, opts.AtLeast)

@@ -17,6 +17,7 @@ type known struct {
 	key     []byte // data key, with a Cipher
 	size    int    // of a shared state, in bytes
 	sized   time.Time
+	tail    *tail // with a cache
 }
 
 func (k known) fresh(now time.Time) bool {

@@ -55,6 +55,22 @@ type Options struct {
 	// of the session before each Append, so that nothing is written under a key
 	// that a Delete has erased.
 	Cipher Cipher
+	// Cache is another client of the table, which may answer reads by key from a
+	// cache, such as a client of package dax; nil means none. All writes go through it.
+	// A window that is opened with memory.WindowOptions.AtLeast then comes from the
+	// cache if that has all of it, at least as it was at the bookmark; everything else is
+	// read from the table. Every process that writes to the table must have the cache.
+	//
+	// It costs another write unit for each Append, and pays where a session is opened
+	// many times between two: such an Open reads nothing in DynamoDB. Windows with
+	// notes, with the states of user and app, or of more than 46 records, and those after
+	// an Update until the next Append, are read from the table.
+	//
+	// A cache acts with permissions of its own, so that those of its callers keep no
+	// tenant from another's items. So it needs a Cipher, unless Shared says that all who
+	// reach the cache may read everything.
+	Cache  Client
+	Shared bool
 	// Sessions is how many sessions a Store remembers in memory, to know which of
 	// them exist; zero means [DefaultSessions].
 	Sessions int
@@ -84,6 +100,9 @@ func (o *Options) Validate() error {
 	if 0 < o.Retention && o.Retention < memory.RequestLife {
 		return fmt.Errorf("%w: a retention of %s: at least %s, for which request ids are remembered", memory.ErrInvalid, o.Retention, memory.RequestLife)
 	}
+	if o.Cache != nil && o.Cipher == nil && !o.Shared {
+		return fmt.Errorf("%w: a Cache without a Cipher: whoever reaches the cache can read every tenant's items; set Shared if all of them may", memory.ErrInvalid)
+	}
 	if o.Sessions < 0 {
 		return fmt.Errorf("%w: %d sessions to remember: 0 means the default", memory.ErrInvalid, o.Sessions)
 	}
@@ -104,7 +123,9 @@ const bucket = 5 * time.Minute
 // with its first Append after these five minutes. [memory.AppendOptions.MustExist]
 // asks the table.
 type Store struct {
-	api   Client
+	api   Client // reads
+	out   Client // writes
+	cache Client // reads by key that need not be new; nil without one
 	table string
 	opts  Options
 	names Schema
@@ -130,7 +151,10 @@ func New(client Client, table string, options *Options) (*Store, error) {
 		return nil, fmt.Errorf("new store: %w: a client and the name of a table are needed", memory.ErrInvalid)
 	}
 	opts := options.WithDefaults()
-	s := &Store{api: client, table: table, opts: opts, names: opts.Schema, seen: &seen{most: opts.Sessions, known: map[string]known{}}}
+	s := &Store{api: client, out: client, table: table, opts: opts, names: opts.Schema, seen: &seen{most: opts.Sessions, known: map[string]known{}}}
+	if opts.Cache != nil {
+		s.out, s.cache = opts.Cache, opts.Cache
+	}
 	for i := range s.locks {
 		s.locks[i] = make(chan struct{}, 1)
 	}

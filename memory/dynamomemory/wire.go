@@ -132,7 +132,7 @@ func (s *Store) put(ctx context.Context, it item, c *condition) error {
 		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = &c.text, c.nameMap(), c.valueMap()
 		in.ReturnValuesOnConditionCheckFailure = allOld
 	}
-	out, err := s.api.PutItem(ctx, in)
+	out, err := s.out.PutItem(ctx, in)
 	if err != nil {
 		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return s.fault(ctx, err)
@@ -151,7 +151,7 @@ func (s *Store) modify(ctx context.Context, pk, sk string, e *expression, c stri
 	if c != "" {
 		in.ConditionExpression, in.ReturnValuesOnConditionCheckFailure = &c, allOld
 	}
-	out, err := s.api.UpdateItem(ctx, in)
+	out, err := s.out.UpdateItem(ctx, in)
 	if err != nil {
 		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return nil, s.fault(ctx, err)
@@ -166,7 +166,7 @@ func (s *Store) remove(ctx context.Context, pk, sk string, c *condition) error {
 		in.ConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues = &c.text, c.nameMap(), c.valueMap()
 		in.ReturnValuesOnConditionCheckFailure = allOld
 	}
-	out, err := s.api.DeleteItem(ctx, in)
+	out, err := s.out.DeleteItem(ctx, in)
 	if err != nil {
 		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		return s.fault(ctx, err)
@@ -315,7 +315,7 @@ func (s *Store) getBatch(ctx context.Context, keys []item, eventual bool) (items
 func (s *Store) writeAll(ctx context.Context, writes []types.WriteRequest) error {
 	for try := 0; len(writes) > 0; {
 		ask := writes[:min(batchWrite, len(writes))]
-		out, err := s.api.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
+		out, err := s.out.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
 			RequestItems: map[string][]types.WriteRequest{s.table: ask}, ReturnConsumedCapacity: total,
 		})
 		if err != nil {
@@ -338,7 +338,7 @@ func (s *Store) writeAll(ctx context.Context, writes []types.WriteRequest) error
 }
 
 func (s *Store) transact(ctx context.Context, items []types.TransactWriteItem) error {
-	out, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items, ReturnConsumedCapacity: total})
+	out, err := s.out.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items, ReturnConsumedCapacity: total})
 	if err != nil {
 		s.account(ctx, middleware.Metadata{}, meter.Cost{}, err)
 		_, canceled := errors.AsType[*types.TransactionCanceledException](err)
