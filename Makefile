@@ -128,6 +128,7 @@ nfs-user:
 nightly: all vet-cross simd integration-minio vuln
 	$(MAKE) nfs NFS_ACQUISITIONS=10000
 	$(MAKE) kit KIT=memory,dynamodb,s3
+	cd adapters/eino/internal/einotests && GENAISTORE_KIT=memory go test -count=1 -timeout 30m -v
 	$(MAKE) peers
 	GENAISTORE_SCHEDULES=80000 go test -count=1 -timeout 2h -run TestModelNothingIsLost ./artifacts/s3artifacts
 	GENAISTORE_SCHEDULES=10000 go test -count=1 -timeout 1h -v -run 'TestThreeProcessesOverOneTable|TestOfManyAttempts' ./memory/dynamomemory

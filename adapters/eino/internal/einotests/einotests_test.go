@@ -23,7 +23,7 @@ var folders = []string{"compose", "adk"}
 
 func TestEinosOwnTests(t *testing.T) {
 	if os.Getenv("GENAISTORE_KIT") == "" {
-		t.Skip("GENAISTORE_KIT is not set: Eino's own tests take minutes, make kit runs them")
+		t.Skip("GENAISTORE_KIT is not set: Eino's own tests take minutes, make nightly runs them")
 	}
 	from := moduleDir(t)
 	root := t.TempDir()
