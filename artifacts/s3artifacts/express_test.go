@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
@@ -153,28 +154,32 @@ func TestAFileIsReadWhereItMoved(t *testing.T) {
 	require.Equal(t, "1", string(data))
 }
 
-// A collector finds copies that no version has yet.
+// A collector finds copies that no version has yet, and deletes them at once or later.
 func TestACopyThatWasCondemnedIsMadeAgain(t *testing.T) {
-	fake := awsfake.NewS3("bucket", zone)
-	client := fake.Client()
-	store := open(t, client, express())
-	publish(t, store, files("w", "1"), nil)
-	var once atomic.Bool
-	fake.Intercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if records(r) && once.CompareAndSwap(false, true) {
-			fake.Intercept(nil)
-			done, err := open(t, client, express()).Collect(t.Context(), ranker, atOnce)
-			require.NoError(t, err)
-			require.Equal(t, 2, done.Deleted, "the copy, and the list that names it")
-		}
-		return false
-	})
-	done, err := store.Settle(t.Context(), ranker, nil)
-	require.NoError(t, err)
-	require.True(t, once.Load())
-	require.Equal(t, s3artifacts.Settled{Versions: 1, Objects: 2}, done)
-	fake.Intercept(broken(zone))
-	require.Equal(t, map[string]string{"1/w": "1"}, content(t, open(t, fake.Client(func(o *s3.Options) { o.RetryMaxAttempts = 1 }), nil)))
+	for _, grace := range []time.Duration{s3artifacts.Never, time.Hour} {
+		fake := awsfake.NewS3("bucket", zone)
+		client := fake.Client()
+		store := open(t, client, express())
+		publish(t, store, files("w", "1"), nil)
+		var once atomic.Bool
+		fake.Intercept(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if records(r) && once.CompareAndSwap(false, true) {
+				fake.Intercept(nil)
+				done, err := open(t, client, express()).Collect(t.Context(), ranker, &s3artifacts.CollectOptions{Age: s3artifacts.Never, Grace: grace})
+				require.NoError(t, err)
+				require.Equal(t, 2, done.Condemned, "the copy, and the list that names it")
+			}
+			return false
+		})
+		done, err := store.Settle(t.Context(), ranker, nil)
+		require.NoError(t, err)
+		require.True(t, once.Load())
+		require.Equal(t, s3artifacts.Settled{Versions: 1, Objects: 2}, done)
+		_, err = store.Collect(t.Context(), ranker, atOnce)
+		require.NoError(t, err)
+		fake.Intercept(broken(zone))
+		require.Equal(t, map[string]string{"1/w": "1"}, content(t, open(t, fake.Client(func(o *s3.Options) { o.RetryMaxAttempts = 1 }), nil)))
+	}
 }
 
 func TestCrashWhileSettling(t *testing.T) {
