@@ -505,8 +505,8 @@ func (l *Lock) downgrade(ctx context.Context) error {
 		if err != nil {
 			return l.refused(err)
 		}
-		if busy { // by flock(2), which changes a lock by giving it back first
-			return errBusy
+		if busy { // it was another's already, or became so: flock(2) changes a lock by giving it back first
+			return l.refused(fmt.Errorf("%w: another has it", fsshare.ErrLost))
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()

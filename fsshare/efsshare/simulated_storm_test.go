@@ -63,7 +63,7 @@ type grip struct {
 
 func (w *storm) rage(t *testing.T) {
 	lease := time.Duration(10+w.random.IntN(80)) * time.Second
-	server := fssharetest.NewNFS(&fssharetest.NFSOptions{Lease: lease, Courteous: w.random.IntN(2) == 0})
+	server := fssharetest.NewNFS(&fssharetest.NFSOptions{Lease: lease, Courteous: w.random.IntN(2) == 0, Early: time.Duration(w.random.IntN(2)) * 900 * time.Millisecond})
 	t.Cleanup(server.Close)
 	w.holders = map[*efsshare.Lock]grip{}
 	w.excused = w.random.IntN(2) == 0

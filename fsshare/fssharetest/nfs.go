@@ -56,6 +56,9 @@ type NFSOptions struct {
 	// Lease is how long the server keeps the locks of a silent client: 90 s if zero,
 	// as Linux servers do.
 	Lease time.Duration
+	// Early is how much earlier the server gives locks away than it says: nfs-ganesha
+	// counts in whole seconds.
+	Early time.Duration
 	// Grace is for how long a restarted server takes back the locks of those who
 	// knew it before, and gives no others: as long as the lease if zero.
 	Grace time.Duration

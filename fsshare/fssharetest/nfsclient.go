@@ -116,7 +116,7 @@ func (c *NFSClient) reaches() bool { return !c.cut && !c.frozen && !c.server.dow
 // silent reports whether the server may give the client's locks away.
 func (c *NFSClient) silent(now time.Time) bool {
 	s := c.server
-	return !s.down && !s.gracing && now.Sub(c.renewed) > s.opts.Lease
+	return !s.down && !s.gracing && now.Sub(c.renewed) > s.opts.Lease-s.opts.Early
 }
 
 // revoke has the server forget what the client has locked and open.
