@@ -104,7 +104,7 @@ nfstests = nfs-ganesha nfs-knfsd nfs-machines nfs-user
 nfs:
 	go run ./internal/nfstest/nfsexec -install
 	go build -o .cache/nfstest/nfsexec ./internal/nfstest/nfsexec
-	$(MAKE) --no-print-directory -j3 --output-sync=target $(nfstests)
+	$(MAKE) --no-print-directory -k -j3 --output-sync=target $(nfstests)
 
 $(nfstests): export CGO_ENABLED = 0
 $(nfstests): export GENAISTORE_NFS_TIMEOUT = 45m

@@ -106,7 +106,10 @@ func TestNFSAFrozenMachineCommitsNothingWhenItIsThawed(t *testing.T) {
 			last, lost := follow(t, p.Lines, nil)
 			require.True(t, lost, "the holder never knew; it committed up to %d", last)
 			if !contended {
-				require.Equal(t, want, strconv.Itoa(max(before, last)), "a commit after the thaw")
+				// The answer to the last one may have come when the machine stood still.
+				n, err := strconv.Atoi(want)
+				require.NoError(t, err)
+				require.LessOrEqual(t, max(before, last), n, "a commit after the thaw")
 			}
 			status, err := b.Inspect(t.Context(), "lock")
 			require.NoError(t, err)
