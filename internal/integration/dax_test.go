@@ -16,6 +16,10 @@ import (
 
 	"github.com/genaistore/genaistore/internal/daxtest"
 	"github.com/genaistore/genaistore/internal/integration/servers"
+	"github.com/genaistore/genaistore/memory"
+	ours "github.com/genaistore/genaistore/memory/dax"
+	"github.com/genaistore/genaistore/memory/dynamomemory"
+	"github.com/genaistore/genaistore/memory/memorytest"
 )
 
 // The official client, over sockets and signed, in front of a DynamoDB that nobody
@@ -243,4 +247,28 @@ func daxOperations() map[string]func(*testing.T, daxtest.Client, *string) []any 
 			return []any{code(first), code(second), got.Responses[0].Item, len(got.Responses[1].Item), got.Responses[2].Item}
 		},
 	}
+}
+
+// The suite of package memory through DAX: three nodes that follow late, in front of
+// DynamoDB Local, over sockets, each Open with the bookmark of what was seen.
+func TestMemoryThroughDAX(t *testing.T) {
+	db := servers.DynamoDBLocal(t)
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, nil
+	})
+	cluster, err := daxtest.Start(t.Context(), db, &daxtest.Options{Nodes: 3, Credentials: credentials, Replication: 50 * time.Millisecond})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
+	client, err := ours.New(db, &ours.Options{Endpoint: cluster.Endpoint(), Region: daxtest.DefaultRegion, Credentials: credentials})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	table := servers.Unique(t, "through-dax")
+	_, err = dynamomemory.EnsureTable(t.Context(), db, table, nil)
+	require.NoError(t, err)
+	store, err := dynamomemory.New(db, table, &dynamomemory.Options{Cache: client, Shared: true})
+	require.NoError(t, err)
+	memorytest.Run(t, func(*testing.T) memory.Store { return memorytest.Follow(store) })
+	stats := cluster.Stats()
+	t.Logf("%+v", stats)
+	require.Positive(t, stats.ItemHits, "nothing came from the cache")
 }

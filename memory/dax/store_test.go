@@ -63,56 +63,6 @@ func (s *site) store(t *testing.T) *dynamomemory.Store {
 	return store
 }
 
-// A follower brings to each Open the bookmark of all it has seen, as the steps of an
-// agent do, so that windows may come from the cache.
-type follower struct {
-	memory.Store
-	mu   sync.Mutex
-	seen map[memory.Key]memory.Bookmark
-}
-
-func (f *follower) saw(key memory.Key, b memory.Bookmark) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen[key] = max(f.seen[key], b)
-}
-
-func (f *follower) Append(ctx context.Context, key memory.Key, entry memory.Entry, opts *memory.AppendOptions) (memory.Receipt, error) {
-	r, err := f.Store.Append(ctx, key, entry, opts)
-	f.saw(key, r.Bookmark)
-	return r, err
-}
-
-func (f *follower) Update(ctx context.Context, key memory.Key, changes ...memory.Change) (memory.Bookmark, error) {
-	b, err := f.Store.Update(ctx, key, changes...)
-	f.saw(key, b)
-	return b, err
-}
-
-func (f *follower) Open(ctx context.Context, key memory.Key, options *memory.WindowOptions) (memory.Window, error) {
-	opts := options.WithDefaults()
-	if opts.AtLeast == "" {
-		f.mu.Lock()
-		opts.AtLeast = f.seen[key]
-		f.mu.Unlock()
-	}
-	w, err := f.Store.Open(ctx, key, &opts)
-	f.saw(key, w.Bookmark)
-	return w, err
-}
-
-func (f *follower) Delete(ctx context.Context, key memory.Key) error {
-	err := f.Store.Delete(ctx, key)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.seen, key)
-	return err
-}
-
-func following(store memory.Store) memory.Store {
-	return &follower{Store: store, seen: map[memory.Key]memory.Bookmark{}}
-}
-
 // The suite of package memory, through DAX.
 func TestStore(t *testing.T) {
 	lost := new(atomic.Int64)
@@ -137,7 +87,7 @@ func TestStore(t *testing.T) {
 			if test.with != nil {
 				test.with(t, s)
 			}
-			store := following(s.store(t))
+			store := memorytest.Follow(s.store(t))
 			memorytest.Run(t, func(*testing.T) memory.Store { return store })
 			t.Logf("%+v", s.cluster.Stats())
 		})
@@ -295,7 +245,7 @@ func TestManyWritersThroughTheCache(t *testing.T) {
 		const writers, each = 5, 8
 		var wg sync.WaitGroup
 		for w := range writers {
-			store := following(s.store(t))
+			store := memorytest.Follow(s.store(t))
 			// Bound: 5 writers.
 			wg.Go(func() {
 				written := map[string]bool{}
