@@ -155,9 +155,18 @@ func errorName(err error) string {
 	case errors.Is(err, os.ErrClosed):
 		return "closed"
 	case errors.As(err, &errno):
-		return errno.Error()
+		if text, ok := errorTexts[errno]; ok {
+			return text
+		}
 	}
 	return err.Error()
+}
+
+// errorTexts are as on Linux, where the programs were recorded.
+var errorTexts = map[syscall.Errno]string{
+	syscall.ENOENT: "no such file or directory", syscall.EEXIST: "file exists", syscall.EIO: "input/output error", syscall.ESTALE: "stale file handle",
+	syscall.EBADF: "bad file descriptor", syscall.ETXTBSY: "text file busy", syscall.EISDIR: "is a directory", syscall.ENOTDIR: "not a directory",
+	syscall.ENOTEMPTY: "directory not empty", syscall.EPERM: "operation not permitted",
 }
 
 func (m *machine) run(c call) (string, error) {
