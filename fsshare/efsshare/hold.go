@@ -432,8 +432,8 @@ func (l *Lock) current() slot {
 
 // Upgrade makes a shared lock exclusive, with a new token, when the other holders
 // have left. It waits for them until ctx ends, and keeps the shared lock on every
-// error but ErrLost. If another already waits for the lock, that is ErrConflict at
-// once, for each would wait for the other: unlock, and lock again.
+// error but ErrLost. If another already waits for the lock, that is ErrConflict after
+// a second, for each would wait for the other: unlock, and lock again.
 func (l *Lock) Upgrade(ctx context.Context) error {
 	if err := l.upgrade(ctx); err != nil {
 		return wrap("upgrade lock", l.name, kind(err))
@@ -454,12 +454,13 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	if err := l.check(ctx); err != nil {
 		return err
 	}
-	busy, err := call(ctx, l.share.pool, func() (bool, error) { return l.file.LockByte(kernel.Exclusive, turnstileAt) }, func(bool) { l.leaveTurnstile() })
+	// Others that share the lock go through the turnstile and leave it; who waits in it
+	// waits for this one.
+	line, cancel := context.WithTimeoutCause(ctx, passing, errBusy)
+	defer cancel()
+	err := l.poll(line, attempt{first: firstRest, last: lastRest, part: restPart, try: l.tryTurnstile, late: func(bool) { l.leaveTurnstile() }})
 	if err != nil {
-		return l.refused(err)
-	}
-	if busy {
-		return errBusy
+		return l.refused(overWait(ctx, line, err))
 	}
 	err = l.poll(ctx, attempt{first: firstRest, last: lastRest, part: restPart, try: l.tryUpgrade, late: l.keepsShared})
 	// The turnstile is given back whatever came of it, also when ctx has ended.
@@ -476,6 +477,9 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	l.shared = false
 	return nil
 }
+
+// passing is the time in which one that does not wait has gone through the turnstile.
+const passing = time.Second
 
 func (l *Lock) leaveTurnstile() { _, _ = l.file.LockByte(kernel.None, turnstileAt) }
 
