@@ -88,12 +88,13 @@ func (m *moving) copyAll(ctx context.Context, files []file) ([]file, error) {
 	out := slices.Clone(files)
 	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(m.opts.Concurrency)
-	begun := map[string]bool{}
+	due := map[string]file{}
 	for _, f := range files {
-		if !m.moves(f) || begun[f.Digest] || m.copied[f.Digest] != nil {
-			continue
+		if m.moves(f) && m.copied[f.Digest] == nil {
+			due[f.Digest] = f
 		}
-		begun[f.Digest] = true
+	}
+	for _, f := range due {
 		g.Go(func() error {
 			b, err := m.copy(each, f)
 			m.mu.Lock()
