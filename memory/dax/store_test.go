@@ -1,8 +1,10 @@
 package dax_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,7 @@ type site struct {
 	fake    *awsfake.DynamoDB
 	cluster *daxtest.Cluster
 	reads   atomic.Int64 // of the table, whoever made them
+	held    atomic.Int64 // nanoseconds that the write of a record takes
 }
 
 func newSite(t *testing.T, options *daxtest.Options) *site {
@@ -38,6 +41,12 @@ func newSite(t *testing.T, options *daxtest.Options) *site {
 		switch awsfake.Operation(r) {
 		case "GetItem", "BatchGetItem", "Query":
 			s.reads.Add(1)
+		case "PutItem":
+			body, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			if bytes.Contains(body, []byte(`"E#`)) {
+				time.Sleep(time.Duration(s.held.Load()))
+			}
 		}
 		return false
 	})
@@ -275,5 +284,72 @@ func TestManyWritersThroughTheCache(t *testing.T) {
 			n++
 		}
 		require.Equal(t, writers*each, n)
+	})
+}
+
+// A node may have the tail of an Append that came after a redaction, and not yet what
+// the redaction has left.
+func TestARedactionIsSeenThroughLaterAppends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) })
+		s := newSite(t, &daxtest.Options{Nodes: 3, Replication: 150 * time.Millisecond})
+		writer, reader := s.store(t), s.store(t)
+		for i := range 60 {
+			key := memory.Key{User: "ada", Session: fmt.Sprint(i)}
+			secret, err := writer.Append(t.Context(), key, text("secret"), nil)
+			require.NoError(t, err)
+			for range 8 { // all nodes have it
+				_, err := reader.Open(t.Context(), key, &memory.WindowOptions{AtLeast: secret.Bookmark})
+				require.NoError(t, err)
+				time.Sleep(200 * time.Millisecond)
+			}
+			_, err = writer.Update(t.Context(), key, memory.Redact{Record: secret.Record.ID})
+			require.NoError(t, err)
+			last, err := writer.Append(t.Context(), key, text("public"), nil)
+			require.NoError(t, err)
+			for range 4 {
+				w, err := reader.Open(t.Context(), key, &memory.WindowOptions{AtLeast: last.Bookmark})
+				require.NoError(t, err)
+				require.NotContains(t, fmt.Sprint(w.Records), "secret", "session %d", i)
+			}
+		}
+	})
+}
+
+// A record is on its way while another process changes the session and a third one
+// makes the tail warm again.
+func TestARecordOnItsWayIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) })
+		s := newSite(t, nil)
+		a, b, c := s.store(t), s.store(t), s.store(t)
+		for _, store := range []memory.Store{a, b, c} {
+			_, err := store.Append(t.Context(), session, text("first"), nil)
+			require.NoError(t, err)
+		}
+		s.held.Store(int64(500 * time.Millisecond))
+		var slow memory.Receipt
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			var err error
+			slow, err = b.Append(t.Context(), session, text("slow"), nil)
+			require.NoError(t, err)
+		})
+		time.Sleep(100 * time.Millisecond)
+		s.held.Store(0)
+		_, err := c.Update(t.Context(), session, memory.SetTitle{Title: "changed"})
+		require.NoError(t, err)
+		var last memory.Receipt
+		for range 3 {
+			last, err = a.Append(t.Context(), session, text("quick"), nil)
+			require.NoError(t, err)
+		}
+		wg.Wait()
+		for range 3 {
+			w, err := a.Open(t.Context(), session, &memory.WindowOptions{AtLeast: max(slow.Bookmark, last.Bookmark)})
+			require.NoError(t, err)
+			require.Contains(t, fmt.Sprint(w.Records), "slow")
+			require.Len(t, w.Records, 7)
+		}
 	})
 }
