@@ -354,7 +354,11 @@ func TestAStateMachineGoesOnWithoutNotesAndEndsWithAClearError(t *testing.T) {
 	w.trouble = func(string, int) (string, string) { return "", "" }
 	input := w.start("hello")
 	missing := maps.Clone(input)
-	missing["record"] = all[0].ID[:len(all[0].ID)-1] + "0"
+	elsewhere := w.key
+	elsewhere.Session = "s2"
+	other, err := w.store.Append(t.Context(), elsewhere, said("hello"), nil)
+	require.NoError(t, err)
+	missing["record"] = other.Record.ID
 	_, failed = w.execute(machine, "e2", missing)
 	require.Equal(t, "NotFound", failed)
 	foreign := maps.Clone(input)
