@@ -30,6 +30,7 @@ type site struct {
 	cluster *daxtest.Cluster
 	reads   atomic.Int64 // of the table, whoever made them
 	held    atomic.Int64 // nanoseconds that the write of a record takes
+	slow    atomic.Int64 // and a transaction
 }
 
 func newSite(t *testing.T, options *daxtest.Options) *site {
@@ -41,6 +42,8 @@ func newSite(t *testing.T, options *daxtest.Options) *site {
 		switch awsfake.Operation(r) {
 		case "GetItem", "BatchGetItem", "Query":
 			s.reads.Add(1)
+		case "TransactWriteItems":
+			time.Sleep(time.Duration(s.slow.Load()))
 		case "PutItem":
 			body, err := io.ReadAll(r.Body)
 			require.NoError(t, err)
@@ -351,5 +354,78 @@ func TestARecordOnItsWayIsNotForgotten(t *testing.T) {
 			require.Contains(t, fmt.Sprint(w.Records), "slow")
 			require.Len(t, w.Records, 7)
 		}
+	})
+}
+
+// A redaction is on its way while another process appends: nobody who has seen both
+// finds the tail warm for what was before.
+func TestAnUpdateOnItsWayKeepsTheTailCold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) })
+		s := newSite(t, &daxtest.Options{Nodes: 3, Replication: 150 * time.Millisecond})
+		writer, other, reader := s.store(t), s.store(t), s.store(t)
+		for i := range 30 {
+			key := memory.Key{User: "ada", Session: fmt.Sprint(i)}
+			secret, err := writer.Append(t.Context(), key, text("secret"), nil)
+			require.NoError(t, err)
+			_, err = other.Append(t.Context(), key, text("public"), nil)
+			require.NoError(t, err)
+			for range 8 { // all nodes have it
+				_, err := reader.Open(t.Context(), key, &memory.WindowOptions{AtLeast: secret.Bookmark})
+				require.NoError(t, err)
+				time.Sleep(200 * time.Millisecond)
+			}
+			s.slow.Store(int64(300 * time.Millisecond))
+			var redacted memory.Bookmark
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				var err error
+				redacted, err = writer.Update(t.Context(), key, memory.Redact{Record: secret.Record.ID})
+				require.NoError(t, err)
+			})
+			time.Sleep(100 * time.Millisecond)
+			s.slow.Store(0)
+			last, err := other.Append(t.Context(), key, text("more"), nil)
+			require.NoError(t, err)
+			wg.Wait()
+			for range 6 {
+				w, err := reader.Open(t.Context(), key, &memory.WindowOptions{AtLeast: max(redacted, last.Bookmark)})
+				require.NoError(t, err)
+				require.NotContains(t, fmt.Sprint(w.Records), "secret", "session %d", i)
+			}
+		}
+	})
+}
+
+// What was edited is not asked of the cache any more: a node may have it as it was.
+func TestAWindowReachesBackToTheLastEdit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) })
+		s := newSite(t, nil)
+		store := s.store(t)
+		first, err := store.Append(t.Context(), session, text("first"), nil)
+		require.NoError(t, err)
+		for range 3 {
+			_, err = store.Append(t.Context(), session, text("next"), nil)
+			require.NoError(t, err)
+		}
+		_, err = store.Update(t.Context(), session, memory.Edit{Record: first.Record.ID, Messages: []memory.Message{memory.Text("user", "edited")}})
+		require.NoError(t, err)
+		var last memory.Receipt
+		for range 2 {
+			last, err = store.Append(t.Context(), session, text("last"), nil)
+			require.NoError(t, err)
+		}
+		reads := func(n int) int64 {
+			_, err := store.Open(t.Context(), session, &memory.WindowOptions{Last: n, AtLeast: last.Bookmark})
+			require.NoError(t, err)
+			before := s.reads.Load()
+			w, err := store.Open(t.Context(), session, &memory.WindowOptions{Last: n, AtLeast: last.Bookmark})
+			require.NoError(t, err)
+			require.Len(t, w.Records, n)
+			return s.reads.Load() - before
+		}
+		require.Zero(t, reads(4))
+		require.Positive(t, reads(6))
 	})
 }
