@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	official "github.com/aws/aws-dax-go-v2/dax"
@@ -265,6 +266,7 @@ func TestWhatIsSharedDoesNotFailWithTheFirstCaller(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() { _, _ = get(first, c, "1") })
 			time.Sleep(50 * time.Millisecond)
+			synctest.Wait()
 			_, err := get(t.Context(), c, "1")
 			wg.Wait()
 			return err
