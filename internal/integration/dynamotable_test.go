@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,8 +24,21 @@ import (
 func onDynamoDB(t *testing.T, run func(t *testing.T, client *dynamodb.Client, name servers.Name)) {
 	t.Run(string(servers.NameDynamoDBLocal), func(t *testing.T) { run(t, servers.DynamoDBLocal(t), servers.NameDynamoDBLocal) })
 	t.Run(string(servers.NameMoto), func(t *testing.T) {
-		run(t, dynamodb.NewFromConfig(servers.Moto(t)), servers.NameMoto)
+		run(t, dynamodb.NewFromConfig(servers.Moto(t), func(o *dynamodb.Options) { o.HTTPClient = &oneByOne{next: o.HTTPClient} }), servers.NameMoto)
 	})
+}
+
+// oneByOne has one request under way. A transaction that fails on moto puts back the
+// tables as they were when it began, and so loses what others have written meanwhile.
+type oneByOne struct {
+	mu   sync.Mutex
+	next dynamodb.HTTPClient
+}
+
+func (o *oneByOne) Do(r *http.Request) (*http.Response, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.next.Do(r)
 }
 
 // ownTable is a name whose table is deleted when the test ends, if there is one.
