@@ -38,8 +38,9 @@ type TableOptions struct {
 	// NoLSI leaves out the index by sentiment, for good: a local index is made
 	// with its table or never. Strongly consistent global tables cannot have one.
 	NoLSI bool
-	// NoTTL leaves expired items to be deleted by a sweeper. Strongly consistent
-	// global tables have no expiry.
+	// NoTTL is for tables that do not delete expired items, as strongly consistent
+	// global tables do not. Reads leave them out all the same; to delete them is a
+	// program of yours.
 	NoTTL bool
 	// NoRecovery does without point-in-time recovery, which costs by the size of
 	// the table, and does not ask for it either.
