@@ -53,6 +53,7 @@ func loses(fake *awsfake.DynamoDB, seed uint64, most time.Duration, nth int) {
 // a client that asks three times, for the others each request that is lost is the end
 // of the call: it fails in the middle, done or not, as where a process dies.
 func TestThreeProcessesOverOneTable(t *testing.T) {
+	t.Parallel()
 	schedules := 1000
 	if testing.Short() || slow {
 		schedules = 100

@@ -369,6 +369,7 @@ func crashes(t *testing.T, opts *dynamomemory.Options) {
 	t.Helper()
 	for _, op := range operations() {
 		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
 			points := 0
 			for done := false; !done; points++ {
 				for _, after := range []bool{false, true} {

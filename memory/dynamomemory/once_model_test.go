@@ -247,6 +247,7 @@ func renamed(text string, order []int) string {
 const schedulesVariable = "GENAISTORE_SCHEDULES"
 
 func TestOfManyAttemptsAtOneRequestIDOneIsStored(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		large bool

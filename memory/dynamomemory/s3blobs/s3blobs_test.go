@@ -277,6 +277,25 @@ func TestALostAnswerToAPutIsNoProblem(t *testing.T) {
 	})
 }
 
+// A server that knows of the object may close the connection before it has all of the
+// body, every time.
+func TestAPutOfWhatIsThereNeedsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket(t)
+		store := newStore(t, b.Client())
+		require.NoError(t, store.Put(t.Context(), "b1", []byte("one")))
+		b.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if r.Method == http.MethodPut {
+				awsfake.Lose(w)
+			}
+			return r.Method == http.MethodPut
+		})
+		require.NoError(t, store.Put(t.Context(), "b1", []byte("one")))
+		require.Error(t, store.Put(t.Context(), "b1", []byte("two")))
+		require.Error(t, store.Put(t.Context(), "b2", []byte("one")))
+	})
+}
+
 func TestAPutThatMeetsAnotherIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for conflicts, want := range map[int32]error{1: nil, 4: nil, 5: memory.ErrThrottled} {
