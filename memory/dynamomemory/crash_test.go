@@ -357,11 +357,15 @@ func operations() []operation {
 
 // Every operation of several writes is killed at each of them, before and after.
 // Then another process looks, repeats the call, and looks again.
-func TestCrashes(t *testing.T) { crashes(t, nil) }
+func TestCrashes(t *testing.T) {
+	t.Parallel()
+	crashes(t, nil)
+}
 
 // Without transactions there are more writes to be killed at.
 func TestCrashesWithoutTransactions(t *testing.T) {
 	skipSlow(t)
+	t.Parallel()
 	crashes(t, &dynamomemory.Options{NoTransactions: true})
 }
 
@@ -369,7 +373,6 @@ func crashes(t *testing.T, opts *dynamomemory.Options) {
 	t.Helper()
 	for _, op := range operations() {
 		t.Run(op.name, func(t *testing.T) {
-			t.Parallel()
 			points := 0
 			for done := false; !done; points++ {
 				for _, after := range []bool{false, true} {
