@@ -432,3 +432,24 @@ func TestAWindowReachesBackToTheLastEdit(t *testing.T) {
 		require.Positive(t, reads(6))
 	})
 }
+
+// A process that remembers the tail of a session finds that another has deleted it, and
+// makes a new one before it writes.
+func TestATailThatWasDeletedIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) })
+		s := newSite(t, nil)
+		store, other := s.store(t), s.store(t)
+		_, err := store.Append(t.Context(), session, text("old"), nil)
+		require.NoError(t, err)
+		require.NoError(t, other.Delete(t.Context(), session))
+		r, err := store.Append(t.Context(), session, text("new"), nil)
+		require.NoError(t, err)
+		out, err := s.fake.Client().GetItem(t.Context(), &dynamodb.GetItemInput{TableName: new("memory"), Key: item{"pk": str("T##S#travel#ada#s1"), "sk": str("TL")}})
+		require.NoError(t, err)
+		require.NotEmpty(t, out.Item)
+		w, err := other.Open(t.Context(), session, &memory.WindowOptions{AtLeast: r.Bookmark})
+		require.NoError(t, err)
+		require.Len(t, w.Records, 1)
+	})
+}

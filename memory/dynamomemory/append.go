@@ -110,7 +110,7 @@ func (a *appending) begin(ctx context.Context) error {
 	if a.known, err = a.ensure(ctx, a.place); err != nil {
 		return err
 	}
-	if len(a.body.State.Set.Session)+len(a.body.State.Unset.Session) == 0 {
+	if !a.hasState() {
 		return nil
 	}
 	return a.beginState(ctx)

@@ -91,6 +91,10 @@ func decodeTail(it item) *tail {
 		head: getString(it, attrTailHead), state: getString(it, attrTailState), gist: getString(it, attrTailGist),
 	}
 	for id := range slices.Chunk(getBytes(it, attrBody), len(hlc.ID{})) {
+		if len(id) < len(hlc.ID{}) {
+			t.head = "" // cut short: it is not to be used
+			break
+		}
 		t.ids = append(t.ids, hlc.ID(id).String())
 	}
 	return t
@@ -153,15 +157,15 @@ func (s *Store) change(ctx context.Context, p place, id string, next func(*tail)
 		if err != nil {
 			return false, err
 		}
-		lost, err := s.replaceTail(ctx, p, t, fresh)
+		there, replaced, err := s.replaceTail(ctx, p, t, fresh)
 		if err != nil {
 			return false, err
 		}
-		if lost == nil {
+		if replaced {
 			s.seen.change(p.pk, func(k *known) { k.tail = fresh })
 			return true, nil
 		}
-		t = lost
+		t = there
 		if err := wait(ctx, try/4); err != nil {
 			return false, err
 		}
@@ -181,8 +185,9 @@ func (s *Store) tailOf(ctx context.Context, p place) (*tail, error) {
 	return decodeTail(it), err
 }
 
-// replaceTail returns the tail in the way, if there is another than old.
-func (s *Store) replaceTail(ctx context.Context, p place, old, fresh *tail) (lost *tail, err error) {
+// replaceTail puts fresh in the place of old, or else returns what is there, which is
+// nil where a Delete has removed old.
+func (s *Store) replaceTail(ctx context.Context, p place, old, fresh *tail) (there *tail, replaced bool, err error) {
 	e := newExpression()
 	var when string
 	if old == nil {
@@ -191,10 +196,10 @@ func (s *Store) replaceTail(ctx context.Context, p place, old, fresh *tail) (los
 		when = e.name(attrMoved) + "=" + e.value(str(old.last))
 	}
 	err = s.put(ctx, s.tailItem(p, fresh), &condition{when, e})
-	if there, ok := refused(err); ok {
-		return decodeTail(there), nil
+	if it, ok := refused(err); ok {
+		return decodeTail(it), false, nil
 	}
-	return nil, err
+	return nil, err == nil, err
 }
 
 // warmTail makes a tail of what is in the table now. It stays cold while the change that
@@ -218,6 +223,9 @@ func (s *Store) warmTail(ctx context.Context, p place, old *tail, key []byte) (*
 	t := &tail{epoch: h.epoch, last: old.last, head: h.moved, gist: gistMark(by[skGist])}
 	if getString(by[skState], attrEpoch) == h.epoch {
 		t.state = getString(by[skState], attrMoved)
+	}
+	if next != nil && len(items) == 0 {
+		return old, nil
 	}
 	if next != nil { // what was not read is not in the tail
 		t.from = s.skOf(items[len(items)-1])[len(skRecord):]
