@@ -88,13 +88,7 @@ func (n *node) putItem(ctx context.Context, q *request, w *writer) error {
 		return err
 	}
 	n.store(t.cacheKey, t.item)
-	var f fields
-	f.capacity(out.ConsumedCapacity)
-	if err := f.attributes(&n.cluster.lists, out.Attributes, t.schema); err != nil {
-		return err
-	}
-	f.write(w)
-	return nil
+	return n.answerWrite(w, out.ConsumedCapacity, out.Attributes, t.schema)
 }
 
 func (n *node) deleteItem(ctx context.Context, q *request, w *writer) error {
@@ -111,9 +105,14 @@ func (n *node) deleteItem(ctx context.Context, q *request, w *writer) error {
 		return err
 	}
 	n.store(t.cacheKey, nil)
+	return n.answerWrite(w, out.ConsumedCapacity, out.Attributes, t.schema)
+}
+
+// answerWrite answers with what a write has cost and the item that it returns.
+func (n *node) answerWrite(w *writer, used *types.ConsumedCapacity, it item, s schema) error {
 	var f fields
-	f.capacity(out.ConsumedCapacity)
-	if err := f.attributes(&n.cluster.lists, out.Attributes, t.schema); err != nil {
+	f.capacity(used)
+	if err := f.attributes(&n.cluster.lists, it, s); err != nil {
 		return err
 	}
 	f.write(w)
