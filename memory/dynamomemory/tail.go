@@ -224,18 +224,12 @@ func (s *Store) warmTail(ctx context.Context, p place, old *tail, key []byte) (*
 	if getString(by[skState], attrEpoch) == h.epoch {
 		t.state = getString(by[skState], attrMoved)
 	}
-	if next != nil && len(items) == 0 {
+	if last := len(items) - 1; next != nil && last >= 0 { // what was not read is not in the tail
+		t.from, items = s.skOf(items[last])[len(skRecord):], items[:last]
+	} else if next != nil {
 		return old, nil
 	}
-	if next != nil { // what was not read is not in the tail
-		t.from = s.skOf(items[len(items)-1])[len(skRecord):]
-		items = items[:len(items)-1]
-	}
-	for _, id := range old.ids {
-		if time.Since(timeOf(id)) < overlap {
-			t.ids = append(t.ids, id) // it may not be there yet
-		}
-	}
+	t.ids = slices.DeleteFunc(slices.Clone(old.ids), func(id string) bool { return time.Since(timeOf(id)) >= overlap }) // younger ones may not be there yet
 	v := &view{Store: s, place: p, head: h, key: key}
 	if err := v.fill(ctx, t, items); err != nil {
 		return nil, err
